@@ -87,9 +87,9 @@ _ARCHIVE = "a ZIP archive, which is unpacked only where it is submitted to /v1/b
 # The names of streams in an OLE file are UTF-16.
 _OLE_KINDS = (
     ("EncryptedPackage", "a password-protected Office file"),
-    ("WordDocument", "an old Word document (.doc)"),
-    ("PowerPoint Document", "an old PowerPoint presentation (.ppt)"),
-    ("Workbook", "an old Excel workbook (.xls)"),
+    ("WordDocument", "an old Word document (.doc), which can be saved as DOCX"),
+    ("PowerPoint Document", "an old PowerPoint presentation (.ppt), which can be saved as PPTX"),
+    ("Workbook", "an old Excel workbook (.xls), which can be saved as XLSX"),
 )
 _OLE_MAIL = tuple(
     name.encode("utf-16-le") for name in ("__substg1.0", "__properties_version1.0", "__nameid_v")

@@ -3,7 +3,10 @@
 Each kind takes the dice, and the URL and the file that no document may reach.
 """
 
+import io
 import random
+import re
+import zipfile
 from xml.sax.saxutils import escape
 
 from tests.presentations import (
@@ -31,6 +34,7 @@ from tests.presentations import (
     table,
     title,
 )
+from tests.random_slides import Author
 from tests.zips import zip_of
 
 MIB = 1024 * 1024
@@ -230,6 +234,24 @@ def broken_parts(dice: random.Random, url: str, file: str) -> bytes:
     return zip_of(parts)
 
 
+def changed_values(dice: random.Random, url: str, file: str) -> bytes:
+    """A presentation of all kinds of shapes in which some attributes have other values."""
+    parts = parts_of_file(Author(dice.randrange(1_000)).deck().data)
+    for name in dice.choices(sorted(parts), k=20):
+        text = parts[name].decode()
+        places = list(re.finditer(r'="([^"]*)"', text))
+        if places:
+            start, end = dice.choice(places).span(1)
+            text = text[:start] + dice.choice(HUGE) + text[end:]
+        parts[name] = text.encode()
+    return zip_of(parts)
+
+
+def parts_of_file(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def cut_off(dice: random.Random, url: str, file: str) -> bytes:
     whole = presentation(Slide([title("One"), box("Words")], notes=["x"]))
     return whole[: dice.randrange(30, len(whole))]
@@ -245,7 +267,8 @@ def bomb(dice: random.Random, url: str, file: str) -> bytes:
 KINDS = {
     f"slides: {make.__name__.replace('_', ' ')}": make
     for make in (
-        *(alternatives, bomb, broken_parts, charts, cut_off, cycles, deep_groups, diagrams),
+        *(alternatives, bomb, broken_parts, changed_values, charts, cut_off, cycles, deep_groups),
+        diagrams,
         *(entities, flood_of_heavy_slides, long_texts, outside, pictures, relations_without_end),
         *(shapes_without_end, tables, wrong_numbers),
     )

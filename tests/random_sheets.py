@@ -212,6 +212,7 @@ def expected_tables(sheet: Truth, repeated_chars: int) -> list[list[list[str]]]:
     """Return the tables that a reader sees on a sheet, as rows of texts."""
     shown = {place: cell.shown for place, cell in sheet.cells.items()}
     rows_with_text = {row for row, _ in shown}
+    tops: set[int] = set()
     width = max((column for _, column in shown), default=-1) + 1
     left = min((column for _, column in shown), default=0)
     for area in sheet.areas:
@@ -222,6 +223,7 @@ def expected_tables(sheet: Truth, repeated_chars: int) -> list[list[list[str]]]:
         for row, column in _covered(area):
             if len(text) <= repeated_chars and row in rows_with_text and column < width:
                 shown[row, column] = text
+                tops |= {area.row} if column > area.column else set()
     visible = {
         (row, column): text
         for (row, column), text in shown.items()
@@ -236,15 +238,27 @@ def expected_tables(sheet: Truth, repeated_chars: int) -> list[list[list[str]]]:
         elif row not in sheet.hidden_rows and tables and tables[-1]:
             # A row of which only hidden columns have a text is empty to a reader.
             tables.append([])
-    divided = [part for rows in tables if rows for part in _without_titles(visible, rows)]
-    return [_as_rows(visible, rows, sheet.hidden_columns) for rows in divided]
+    singles = {
+        row
+        for row in rows_with_text
+        if len(texts := [text for place, text in visible.items() if place[0] == row]) == 1
+        or (row in tops and len(set(texts)) == 1)
+    }
+    divided = [part for rows in tables if rows for part in _divided(visible, rows, singles)]
+    return [
+        [[next(text for place, text in visible.items() if place[0] == rows[0])]]
+        if len(rows) == 1 and rows[0] in singles
+        else _as_rows(visible, rows, sheet.hidden_columns)
+        for rows in divided
+    ]
 
 
-def _without_titles(visible: Mapping[tuple[int, int], str], rows: list[int]) -> Iterator[list[int]]:
+def _divided(
+    visible: Mapping[tuple[int, int], str], rows: list[int], singles: set[int]
+) -> Iterator[list[int]]:
     """Yield each row with one cell above a table of three columns or more, and the table."""
-    counts = {row: sum(place[0] == row for place in visible) for row in rows}
-    if max(counts.values()) > 1 and len({at for row, at in visible if row in counts}) > 2:
-        while counts[rows[0]] == 1:
+    if not singles.issuperset(rows) and len({at for row, at in visible if row in rows}) > 2:
+        while rows[0] in singles:
             yield [rows[0]]
             rows = rows[1:]
     yield rows

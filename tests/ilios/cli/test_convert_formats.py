@@ -68,6 +68,7 @@ async def test_a_format_that_cannot_be_is_a_usage_error(
     assert words in errors
 
 
+@pytest.mark.slow
 async def test_progress_of_long_work_is_shown_on_a_terminal_and_cleared(tmp_path: Path) -> None:
     book = tmp_path / "book.pdf"
     book.write_bytes(documents.pdf(*[f"Page {number}" for number in range(1, 1500)]))

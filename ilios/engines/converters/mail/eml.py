@@ -122,7 +122,10 @@ class _Reader:
             self._sort_related(part)
         else:
             for one in part.parts:
-                self._sort(one)
+                if kind == "multipart/digest" and "Content-Type" not in one.headers:
+                    self._attach_message(one)  # what a digest has by default (RFC 2046, 5.1.5)
+                else:
+                    self._sort(one)
 
     def _is_text(self, part: Part, *, top: bool) -> bool:
         if top and part.headers.get_content_maintype() == "multipart":

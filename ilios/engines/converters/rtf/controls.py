@@ -9,7 +9,7 @@ SKIPPED = frozenset({
     "info", "themedata", "colorschememapping", "datastore", "latentstyles", "listtable",
     "listoverridetable", "rsidtbl", "generator", "xmlnstbl", "mmathPr", "nonshppict",
     "nonesttables", "objdata", "objclass", "objname", "bkmkstart", "bkmkend", "pgptbl",
-    "revtbl", "atnid", "atnauthor", "atntime", "atndate", "atnref", "atnparent", "annotation",
+    "revtbl", "atnid", "atntime", "atndate", "atnref", "atnparent",
     "colortbl", "filetbl", "pn", "pnseclvl", "ftnsep", "ftnsepc", "aftnsep", "aftnsepc",
     "ftncn", "aftncn", "template", "background", "wgrffmtfilter", "userprops", "xe", "tc",
     "tcn", "private", "fontemb", "fontfile", "blipuid", "passwordhash", "formfield",
@@ -18,18 +18,22 @@ SKIPPED = frozenset({
 """Destinations whose text is not shown."""
 
 STARRED = frozenset({
+    "annotation", "atnauthor",
     "fldinst", "shppict", "shpinst", "picprop", "listtext", "pntext", "nesttableprops", "ud",
     "footnote", "shptxt", "sp", "sn", "sv", "cs", "moMath", "mr", "momath",
 })  # fmt: skip
 """Destinations for newer readers that are read here; all others are skipped."""
 
 DESTINATIONS = frozenset({
+    "annotation", "atnauthor",
     "fonttbl", "stylesheet", "field", "fldinst", "fldrslt", "listtext", "pntext", "sn", "sv",
     "pict", "footnote", "upr", "header", "headerl", "headerr", "headerf", "footer", "footerl",
     "footerr", "footerf",
 })  # fmt: skip
 TABLES_OF_FILE = frozenset({"fonttbl", "stylesheet"})
-CAPTURED = frozenset({"fldinst", "listtext", "pntext", "sn", "sv", "stylesheet", "pict"})
+CAPTURED = frozenset(
+    {"atnauthor", "fldinst", "listtext", "pntext", "sn", "sv", "stylesheet", "pict"}
+)
 SILENT = frozenset({"fonttbl"})
 
 CHARACTERS = {

@@ -1,6 +1,7 @@
 """The reading of RTF: groups and controls into stories of blocks."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -33,8 +34,9 @@ class Reader:
         self._reading = reading
         self._defined = Definitions()
         self._story = Story(reading.merged_cells)
-        self._notes: list[tuple[int, list[Block]]] = []
-        self._note_count = 0
+        self._notes: list[tuple[str, list[Block]]] = []
+        self._note_counts = Counter[str]()
+        self._author = ""
         self._group = Group()
         self._groups: list[tuple[Group, Callable[[], None] | None]] = []
         self._closer: Callable[[], None] | None = None
@@ -204,6 +206,7 @@ class Reader:
             "fldinst": self._end_instruction,
             "listtext": self._end_label,
             "pntext": self._end_label,
+            "atnauthor": self._end_author,
             "sn": self._end_shape_name,
             "sv": self._end_shape_value,
             "pict": self._end_picture,
@@ -220,7 +223,9 @@ class Reader:
                 self._links.append("")
                 self._closer = self._end_field
             case "footnote":
-                self._begin_note()
+                self._begin_note("")
+            case "annotation":
+                self._begin_comment()
             case "header" | "headerl" | "headerr" | "headerf":
                 self._begin_header("header")
             case "footer" | "footerl" | "footerr" | "footerf":
@@ -257,13 +262,25 @@ class Reader:
         elif not shown:
             self.left_out += 1
 
-    def _begin_note(self) -> None:
-        if self._note_count >= MAX_NOTES:
+    def _begin_note(self, prefix: str) -> None:
+        if self._note_counts[prefix] >= MAX_NOTES:
             return
-        self._note_count += 1
-        number = self._note_count
-        self._story.add(Run(f"[^{number}]", markup=True))
-        self._begin_story(lambda blocks: self._notes.append((number, blocks)))
+        self._note_counts[prefix] += 1
+        label = f"{prefix}{self._note_counts[prefix]}"
+        self._story.add(Run(f"[^{label}]", markup=True))
+        self._begin_story(lambda blocks: self._notes.append((label, blocks)))
+
+    def _begin_comment(self) -> None:
+        if not self._reading.comments:
+            self._group = msgspec.structs.replace(self._group, skipped=True)
+            return
+        self._begin_note("c")
+        if author := self._author.strip():
+            self._story.add(Run(author, bold=True))
+            self._story.add(Run(": "))
+
+    def _end_author(self) -> None:
+        self._author = "".join(self._texts.pop())
 
     def _begin_header(self, name: str) -> None:
         def end(blocks: list[Block]) -> None:

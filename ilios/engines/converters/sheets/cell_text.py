@@ -17,8 +17,10 @@ MAX_RUNS = 10_000
 
 def cell_text(text: str) -> str:
     """Return plain text as Markdown for a cell."""
+    if text.isalnum():
+        return text
     if _PLAIN.fullmatch(text) and _UNDERSCORE not in text:
-        return text if text.isalnum() else markdown.one_line(text)
+        return markdown.one_line(text)
     return in_table(escape(markdown.clean(_decoded(text))))
 
 

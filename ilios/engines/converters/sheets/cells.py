@@ -97,6 +97,8 @@ class Sheet:
         self.state = state
         self.rows: dict[int, dict[int, str]] = {}
         self.merges: list[Merge] = []
+        self.merged_rows: set[int] = set()
+        """Rows that begin a merged area whose text is repeated."""
         self.hidden_rows = Hidden()
         self.hidden_columns = Hidden()
         self.below: list[str] = []

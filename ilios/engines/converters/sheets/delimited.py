@@ -11,6 +11,7 @@ from typing import IO, Literal
 from msgspec import Struct
 
 from actors.engines import Unconvertible
+from ilios.engines.converters.encodings import guess
 from ilios.engines.converters.sheets.cell_text import cell_text
 from ilios.engines.converters.sheets.cells import MAX_COLUMN, MAX_ROW, Room, Sheet
 from ilios.engines.converters.sheets.layout import SheetWriter, sheet_page
@@ -31,7 +32,6 @@ MAX_FIELD_CHARS = 1024 * 1024
 """A longer field begins with a quote that does not end it."""
 
 PROGRESS_ROWS = 5_000
-WESTERN = "cp1252"
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -91,7 +91,7 @@ def convert(
 
 
 def find_encoding(path: Path, heartbeat: Callable[[], None]) -> Encoding:
-    """Return the encoding of a text: by its byte order mark, as UTF-8, or as a Western one."""
+    """Return the encoding of a text: by its byte order mark, as UTF-8, or by a guess."""
     with path.open("rb") as file:
         start = file.read(len(codecs.BOM_UTF32_LE) * 256)
         for bom, name in _BOMS:
@@ -102,7 +102,8 @@ def find_encoding(path: Path, heartbeat: Callable[[], None]) -> Encoding:
         file.seek(0)
         if _is_utf8(file, heartbeat):
             return Encoding("utf-8")
-    return Encoding(WESTERN, guessed=True)
+        file.seek(0)
+        return Encoding(guess(file.read(SAMPLE_CHARS)), guessed=True)
 
 
 def _wide_without_mark(start: bytes) -> str | None:

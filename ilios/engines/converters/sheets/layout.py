@@ -99,6 +99,8 @@ class SheetWriter:
             is_title = area.left <= first_column and right == width and last == first + 1
             if not self._repeats(text, is_title=is_title):
                 shown, columns = shown[:1], columns[:1]
+            if self._merged_cells is None and len(columns) > 1:
+                sheet.merged_rows.update(shown[:1])
             for row in shown:
                 sheet.rows[row].update(dict.fromkeys(columns, text))
             if shown and columns and area.left in hidden_columns:
@@ -113,7 +115,7 @@ class SheetWriter:
     def _table(self, sheet: Sheet, block: list[int], budget: int) -> str:
         """Return rows as a table as far as the bytes reach."""
         columns = _columns(sheet, block)
-        if len(columns) == 1 and len(block) == 1:
+        if len(block) == 1 and _has_one_text(sheet, block[0]):
             text = sheet.rows[block[0]][columns[0]]
             if len(text.encode()) <= budget:
                 return escape_line_starts(text)
@@ -240,9 +242,15 @@ def _blocks(sheet: Sheet) -> Iterator[list[int]]:
 
 def _titles(sheet: Sheet, block: list[int]) -> int:
     """Return how many rows above a table of three columns or more have one cell: its titles."""
-    count = next((at for at, row in enumerate(block) if len(sheet.rows[row]) > 1), 0)
+    count = next((at for at, row in enumerate(block) if not _has_one_text(sheet, row)), 0)
     wide = count and len(set().union(*(sheet.rows[row] for row in block))) >= TITLED_COLUMNS
     return count if wide else 0
+
+
+def _has_one_text(sheet: Sheet, row: int) -> bool:
+    """Whether a row has one cell, or one merged cell."""
+    cells = sheet.rows[row]
+    return len(cells) == 1 or (row in sheet.merged_rows and len(set(cells.values())) == 1)
 
 
 def _columns(sheet: Sheet, block: list[int]) -> list[int]:

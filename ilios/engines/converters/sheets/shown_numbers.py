@@ -19,6 +19,9 @@ MAX_DENOMINATOR_DIGITS = 7
 MAX_DECIMALS = 30
 MAX_PERCENTS = 4
 _FIXED = re.compile(r"([\0%]*)((#,##)?0(?:\.(0{1,30}))?)([\0%]*)")
+_SAFE, _NEAR = 1e10, 1e-3
+"""Below ten billion, a binary number is off by a millionth at most."""
+
 _EXACT = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
@@ -26,11 +29,15 @@ def show_general(value: float) -> str:
     """Return a number in the format ``General``."""
     if value == int(value) and abs(value) < 10**GENERAL_CHARS:
         return str(int(value))
+    text = repr(value)
+    if len(text) <= GENERAL_CHARS and "e" not in text:
+        return text
     exponent = math.floor(math.log10(abs(value)))
     if 1 - GENERAL_CHARS < exponent < GENERAL_CHARS - 1:
         decimals = GENERAL_CHARS - 2 - max(exponent, 0)
-        fixed = _rounded(value, decimals)
-        text = f"{fixed:f}".rstrip("0").rstrip(".")
+        exact = _is_near_half(abs(value), decimals)
+        text = f"{_rounded(value, decimals):f}" if exact else f"{value:.{decimals}f}"
+        text = text.rstrip("0").rstrip(".") if decimals else text
         if exponent >= -4 or float(text) == value:
             return "0" if text == "-0" else text
     if GENERAL_CHARS - 1 <= exponent < GENERAL_CHARS:
@@ -51,7 +58,10 @@ class Fixed(Struct, frozen=True):
 
     def show(self, value: float) -> str:
         """Return a number as the section shows it; its sign is not shown."""
-        number = Decimal(f"{abs(value):.15g}")
+        size = abs(value) * 10**self.power
+        if not _is_near_half(size, self.decimals):
+            return f"{self.before}{size:{self.form}}{self.after}"
+        number = _decimal(abs(value))
         if self.power:
             number = _EXACT.scaleb(number, self.power)
         return f"{self.before}{_EXACT.quantize(number, self.unit):{self.form}}{self.after}"
@@ -89,6 +99,12 @@ def show_number(section: Section, value: float) -> str:
 
 def _scaled(value: float, power: int) -> Decimal:
     return _EXACT.scaleb(_decimal(abs(value)), power)
+
+
+def _is_near_half(size: float, decimals: int) -> bool:
+    """Whether the binary form of a number may be rounded otherwise than its decimal one."""
+    scaled = size * float(10**decimals)
+    return scaled >= _SAFE or abs(scaled % 1 - 0.5) < _NEAR
 
 
 def _decimal(value: float) -> Decimal:

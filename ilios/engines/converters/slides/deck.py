@@ -67,7 +67,8 @@ class Deck:
         if found is None:
             return DEFAULT_SIZE
         width, height = integer(found.get("cx")) / EMU, integer(found.get("cy")) / EMU
-        return (width, height) if 0 < min(width, height) <= MAX_SIDE else DEFAULT_SIZE
+        sane = all(1 <= side <= MAX_SIDE for side in (width, height))
+        return (width, height) if sane else DEFAULT_SIZE
 
     @property
     def from_right(self) -> bool:

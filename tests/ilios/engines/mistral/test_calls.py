@@ -113,7 +113,7 @@ async def test_an_api_that_is_down_opens_the_circuit_and_one_call_probes(
     make_source: MakeSource,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ilios.engines.mistral.calls.FIRST_OPEN_SECONDS", 0.2)
+    monkeypatch.setattr("ilios.engines.mistral.calls.FIRST_OPEN_SECONDS", 1.5)
     monkeypatch.setattr("ilios.engines.mistral.calls.PROBE_SECONDS", 0.0)
     fake.faults.fail_next("ocr", "503", 8)
     with pytest.raises(EngineUnavailable) as refused:

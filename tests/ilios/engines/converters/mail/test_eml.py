@@ -254,3 +254,10 @@ def test_the_mails_of_a_mailbox_are_pages() -> None:
         "Second words.",
         "First words.",
     ]
+
+
+def test_the_parts_of_a_digest_are_mails() -> None:
+    inner = b"\r\nFrom: c@example.org\r\nSubject: One of them\r\n\r\nWords of one."
+    first, second = texts(multipart("digest", inner))
+    assert "**Attachments:** One of them" in first
+    assert second == "# One of them\n\n**From:** c@example.org\n\nWords of one."

@@ -103,6 +103,13 @@ def test_tracked_changes_are_as_asked(
     assert rtf(body, Reading(tracked_changes=choice), path=tmp_path) == markdown
 
 
+def test_comments_are_notes_if_they_are_asked_for(tmp_path: Path) -> None:
+    body = r"a{\*\atnid AB}{\*\atnauthor Ann}\chatn{\*\annotation\pard {\*\atndate 1}Why?} b"
+    assert rtf(body, path=tmp_path) == "a b"
+    asked = rtf(body, Reading(comments=True), path=tmp_path)
+    assert asked == "a[^c1] b\n\n[^c1]: **Ann**: Why?"
+
+
 def test_headers_stand_apart_and_pictures_are_stored(tmp_path: Path) -> None:
     body = (
         rf"{{\header Head\par}}{{\footer Foot}}a {{\*\shppict{{\pict{{\*\picprop{{\sp{{\sn "

@@ -75,6 +75,13 @@ def test_encodings_are_found_and_a_guess_has_a_warning(
     assert [one.code for one in page.result.warnings] == ["encoding_guessed"] * guessed
 
 
+def test_cyrillic_of_old_programs_is_guessed(tmp_path: Path) -> None:
+    page = page_of("Город;Цена\nМосква;5\n".encode("cp1251"), tmp_path)  # noqa: RUF001
+    lines = page.result.markdown.splitlines()
+    assert lines[::2] == ["| Город | Цена |", "| Москва | 5 |"]
+    assert "cp1251" in page.result.warnings[0].message
+
+
 def test_what_is_beyond_the_bounds_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,8 +31,8 @@ def large_xlsx() -> bytes:
         f'<c r="C{n}" s="1"><v>{40_000 + n % 2_000}</v></c><c r="D{n}" s="2"><v>{n / 7}</v></c>'
         f'<c r="E{n}" s="3"><v>{n / 1e6}</v></c><c r="F{n}" t="b"><v>{n % 2}</v></c>'
         f'<c r="G{n}" t="s"><v>{n % 5}</v></c><c r="H{n}"><f>A{n}*2</f><v>{n * 2}</v></c>'
-        f'<c r="I{n}" t="inlineStr"><is><t>note {n}</t></is></c>'
-        f'<c r="J{n}"><v>{n / 3}</v></c></row>'
+        f'<c r="I{n}" t="inlineStr"><is><t>note {n}</t></is></c><c r="J{n}"><v>{n / 3}</v></c>'
+        "</row>"
         for n in range(1, ROWS + 1)
     )
     strings = "".join(f"<si><t>Customer {n}</t></si>" for n in range(50_000))

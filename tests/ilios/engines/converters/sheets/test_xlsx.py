@@ -183,6 +183,8 @@ def test_titles_above_a_table_are_paragraphs(tmp_path: Path) -> None:
     table = "| a | b | c |\n| --- | --- | --- |\n| 1 | 2 | 3 |"
     for merged in ("", behind):
         assert text_of(tmp_path, rows, behind=merged) == f"Sales\n\nin 2024\n\n{table}"
+    wider = rows + text_row(6, "", "", "", "", "beside")
+    assert text_of(tmp_path, wider, behind=behind).startswith(f"Sales\n\nin 2024\n\n{table}")
 
 
 def test_links_are_kept_and_scripts_are_not(tmp_path: Path) -> None:

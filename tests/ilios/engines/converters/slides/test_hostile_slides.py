@@ -15,9 +15,9 @@ from tests.hostile_documents import Hostile
 from tests.ilios.engines.converters.test_hostile_documents import CODES, ended
 
 SECRET = "canary-in-a-file"
-QUICK = ("broken parts", "cycles", "entities", "outside", "wrong numbers")
+QUICK = ("broken parts", "changed values", "cycles", "entities", "outside", "wrong numbers")
 SAMPLES = 3
-"""Presentations of each kind, of which there are 17."""
+"""Presentations of each kind, of which there are 18."""
 
 
 async def check(folder: Path, kinds: Iterable[str]) -> list[Conversion | Unconvertible]:

@@ -220,6 +220,14 @@ def test_words_that_are_lost_are_counted_and_named(
     assert "plain" in page.result.warnings[0].message
 
 
+@pytest.mark.parametrize("width", ["1", "-9144000", "99999999999", "", "wide"])
+def test_a_slide_of_an_impossible_size_has_the_usual_one(converted: Converted, width: str) -> None:
+    show = str(parts_of(PLAIN)["ppt/presentation.xml"]).replace("9144000", width, 1)
+    (page, *_) = converted(data=presentation(*PLAIN, more={"ppt/presentation.xml": show}))
+    assert page.result.dimensions is not None
+    assert (page.result.dimensions.width, page.result.dimensions.height) == (720, 540)
+
+
 def test_a_presentation_without_slides_is_refused(converted: Converted) -> None:
     with pytest.raises(Unconvertible) as refused:
         converted(data=presentation())
