@@ -58,23 +58,23 @@ class Counters:
         return number
 
     def interrupt(self, level: int) -> None:
-        """Begin anew at this level and below: a paragraph without a number stands there."""
+        """Begin again at this level and below: a paragraph without a number stands there."""
         self._counts = {at: one for at, one in self._counts.items() if at < level}
 
 
 def keep_apart(blocks: Sequence[str]) -> list[str]:
     """Return texts of shapes with a sign between those whose numbers Markdown would join."""
-    kept: list[str] = []
+    joined: list[str] = []
     for block in blocks:
         first = block.partition("\n")[0].partition(" ")[0]
         numbered = _NUMBER.fullmatch(first)
-        if kept and numbered:
-            lines = kept[-1].split("\n")
+        if joined and numbered:
+            lines = joined[-1].split("\n")
             marks = [line.partition(" ")[0] for line in lines if not line.startswith(" ")]
             if marks and not Item(0, first).goes_on(Item(0, marks[-1])):
-                kept.append(APART)
-        kept.append(block)
-    return kept
+                joined.append(APART)
+        joined.append(block)
+    return joined
 
 
 def marker(scheme: str, number: int) -> str:
