@@ -5,15 +5,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from ilios.engines.converters.numerals import repeated_letters, roman
+
 APART = "<!-- -->"
 """Between two lists that Markdown would number as one."""
 
 _NUMBER = re.compile(r"(\d{1,10})([.)])")
 
-_ROMAN = (
-    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l")),
-    *((40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
-)
 _MAX_LETTERED, _MAX_ROMAN = 26 * 20, 4000
 
 
@@ -82,10 +80,10 @@ def marker(scheme: str, number: int) -> str:
 
     Other numbers, and those in parentheses, are the text of an item with a bullet.
     """
-    if scheme.startswith("alpha"):
-        text = _letters(number)
-    elif scheme.startswith("roman"):
-        text = _roman(number)
+    if scheme.startswith("alpha") and 0 < number <= _MAX_LETTERED:
+        text = repeated_letters(number)
+    elif scheme.startswith("roman") and 0 < number < _MAX_ROMAN:
+        text = roman(number)
     else:
         text = str(number)
     if scheme.startswith(("alphaUc", "romanUc")):
@@ -94,21 +92,3 @@ def marker(scheme: str, number: int) -> str:
         return f"- ({text})"
     text += ")" if scheme.endswith("ParenR") else "."
     return text if text[0].isdigit() else f"- {text}"
-
-
-def _letters(number: int) -> str:
-    """Return a, b, ..., z, aa, bb, ..."""
-    if not 0 < number <= _MAX_LETTERED:
-        return str(number)
-    times, place = divmod(number - 1, 26)
-    return chr(ord("a") + place) * (times + 1)
-
-
-def _roman(number: int) -> str:
-    if not 0 < number < _MAX_ROMAN:
-        return str(number)
-    text = ""
-    for value, sign in _ROMAN:
-        text += sign * (number // value)
-        number %= value
-    return text
