@@ -9,6 +9,7 @@ import pytest
 from actors.writes import LogEntry
 from ilios.database.recovery.replay import LogIndex
 from ilios.database.recovery.verify import check_against_log
+from schemas.documents import AnyDocumentEvent
 from schemas.events import AnyEvent
 from tests import batch_events, events
 from tests.ilios.database.db import history, open_database
@@ -42,20 +43,25 @@ async def test_a_batch_without_effect_replaces_no_rejected_document(
 @pytest.mark.parametrize(
     "between", [(events.archived(),), (events.archived(), events.deleted(cause="expired"))]
 )
+@pytest.mark.parametrize("in_batch", [True, False])
 @pytest.mark.parametrize("in_one_group", [True, False])
 async def test_a_valid_submission_replaces_an_archived_or_expired_rejected_one(
     tmp_path: Path,
-    between: tuple[AnyEvent, ...],
+    between: tuple[AnyDocumentEvent, ...],
     in_one_group: bool,  # noqa: FBT001
+    in_batch: bool,  # noqa: FBT001
 ) -> None:
     path = tmp_path / "ilios.db"
-    entries = history(events.rejected(), *between, events.submitted())
+    before: list[AnyDocumentEvent] = [events.rejected(), *between]
+    if in_batch:
+        before = [batch_events.of(event, 1) for event in before]
+    entries = history(*before, BATCH if in_batch else events.submitted())
     await rows_of(path, [entries] if in_one_group else [[entry] for entry in entries])
     index = LogIndex()
     for entry in entries:
         index.add(entry.sequence, entry.event)
     async with open_database(path) as db:
-        record = await db.reads.document("default", events.id_of(1))
+        record = await db.reads.document("default", before[0].document_id)
     assert record
     assert (record.state, record.code, record.removed_at) == ("pending", None, None)
     assert check_against_log(path, index, None) == []
