@@ -60,9 +60,14 @@ _RESET_END = """
     attempts = NULL
 """
 
-# Only the first submission with an id has an effect. Documents of a batch are only inserted with
-# the first batch of its id: a second one must not add documents to it. A requeued one is in work at
-# once only with the original that it had.
+# Documents of a batch are only inserted with the first batch of its id: a second one must not add
+# documents to it.
+_OF_FIRST_BATCH = """(:batch_id IS NULL OR EXISTS (
+    SELECT 1 FROM batches
+    WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
+))"""
+# Only the first submission with an id has an effect. A requeued one is in work at once only with
+# the original that it had.
 INSERT_DOCUMENT = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
@@ -72,10 +77,8 @@ INSERT INTO documents (
     :tenant, :id, :state, :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
     :fingerprint, :key, :sha256, :requeues, :options, :held
-WHERE :batch_id IS NULL OR EXISTS (
-    SELECT 1 FROM batches
-    WHERE tenant = :tenant AND id = :batch_id AND submitted_sequence = :sequence
-) ON CONFLICT (tenant, id) DO UPDATE SET
+WHERE {_OF_FIRST_BATCH}
+ON CONFLICT (tenant, id) DO UPDATE SET
     state = iif(
         documents.original_key = excluded.original_key
             AND documents.original_sha256 = excluded.original_sha256,
@@ -84,11 +87,10 @@ WHERE :batch_id IS NULL OR EXISTS (
     requeues = excluded.requeues, {_RESET_END}
 WHERE (documents.{_UNFINISHED} OR documents.state = 'failed')
     AND documents.requeues < excluded.requeues
-"""  # noqa: S608  # all of it is ours
+"""
 
-# A rejected document ended with its submission; no other has one sequence for both. Its row tells
-# the publisher what is wrong. A valid submission of this id replaces it, in whatever order they are
-# applied.
+# A rejected document ended with its submission. Its row tells the publisher what is wrong. A valid
+# submission of this id replaces it, also an archived or expired one, unless its owner deleted it.
 INSERT_REJECTED = """
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, priority, retention_days, operation, submitted_at,
@@ -99,11 +101,12 @@ INSERT INTO documents (
     :sequence, :at + :retention_days * 86400000, :at, :sequence, :code, :reason, FALSE, 1
 ) ON CONFLICT (tenant, id) DO NOTHING
 """
-DELETE_REJECTED = """
+DELETE_REJECTED = f"""
 DELETE FROM documents
-WHERE tenant = :tenant AND id = :id AND state = 'failed'
-    AND finished_sequence = submitted_sequence
-"""
+WHERE tenant = :tenant AND id = :id AND code = 'invalid_event'
+    AND finished_sequence = submitted_sequence AND removal IS NOT 'requested'
+    AND {_OF_FIRST_BATCH}
+"""  # noqa: S608  # likewise
 IS_REJECTED = """
 SELECT 1 FROM documents
 WHERE tenant = :tenant AND id = :id AND state = 'failed'
@@ -219,12 +222,9 @@ ON CONFLICT (one) DO UPDATE SET ran = max(ran, excluded.ran)
 """
 
 MARK_CLOCK = """
-INSERT INTO running (
-    one, ran, believed_ran, seen_at, seen_ran, held_since, held_ahead
-)
+INSERT INTO running (one, ran, believed_ran, seen_at, seen_ran, held_since, held_ahead)
 VALUES (
-    1, coalesce(:seen_ran, 0), :believed_ran, :seen_at, :seen_ran, :held_since,
-    :held_ahead
+    1, coalesce(:seen_ran, 0), :believed_ran, :seen_at, :seen_ran, :held_since, :held_ahead
 )
 ON CONFLICT (one) DO UPDATE SET
     ran = max(ran, excluded.ran),

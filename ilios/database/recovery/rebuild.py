@@ -103,9 +103,16 @@ class RebuildReport(Struct, frozen=True, kw_only=True):
         # Rows with an event before the cursor of the old database, which nevertheless lacks them.
         cursor = self.compared.cursor
         seen = cursor[1] if cursor and self.extent and cursor[0] == self.extent.created else 0
-        events = self.build.index.documents
+        index = self.build.index
+        # Earlier versions stored no rejected submissions.
+        never_stored = index.rejected - index.submitted
+        events = index.documents
         keys = (key for one in self.compared.tables for key in one.new if one.table != "batches")
-        return any(events.get((key[0], key[1]), 0) <= seen for key in keys)
+        return any(
+            events.get((key[0], key[1]), 0) <= seen
+            for key in keys
+            if (key[0], key[1]) not in never_stored
+        )
 
 
 async def rebuild(

@@ -66,20 +66,26 @@ class LogIndex:
         if isinstance(event, BatchSubmitted) and batch not in self.submitted_batches:
             self.submitted_batches.add(batch)
             documents = [(event.tenant, document.document_id) for document in event.documents]
-            self.submitted.update(documents)
+            for document in documents:
+                self._submit(document)
             self.documents.update(dict.fromkeys(documents, sequence))
 
     def _add_document_event(self, sequence: int, event: DocumentEvent) -> None:
         document = (event.tenant, event.document_id)
         self.documents[document] = sequence
         if isinstance(event, DocumentSubmitted):
-            self.submitted.add(document)
+            self._submit(document)
         elif isinstance(event, DocumentRejected):
             self.rejected.add(document)
         elif isinstance(event, DocumentConverted):
             self.converted.add(document)
         if isinstance(event, _END_EVENTS) or self._removes(document, event):
             self.ends[document] = max(event.requeues, self.ends.get(document, 0))
+
+    def _submit(self, document: Ref) -> None:
+        if document in self.rejected and document not in self.submitted:
+            self.ends.pop(document, None)  # the end of the rejected one
+        self.submitted.add(document)
 
     def _removes(self, document: Ref, event: DocumentEvent) -> bool:
         if isinstance(event, DocumentDeleted) and event.cause == "requested":

@@ -224,7 +224,7 @@ class _Tables:
     def _bounded(self, places: list[int], columns: Iterable[Values]) -> list[int]:
         """Return as many of the rows at these places as there is room for, and count the others."""
         width = sum(1 for _ in columns) or 1
-        kept = places[: self._left // width]
-        self._left -= len(kept) * width
-        self.left_out += len(places) - len(kept)
-        return kept
+        within = places[: self._left // width]
+        self._left -= len(within) * width
+        self.left_out += len(places) - len(within)
+        return within

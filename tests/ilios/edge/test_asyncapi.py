@@ -1,4 +1,4 @@
-"""The description of the bus says what the bus does, and changes only by additions."""
+"""The description of the bus is true, and changes only by additions."""
 
 import json
 import os

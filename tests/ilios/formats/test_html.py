@@ -1,4 +1,4 @@
-"""HTML of Markdown: what a document says stays, what a document could do does not."""
+"""HTML of Markdown: the text of a document stays, what a document could do does not."""
 
 import re
 import time

@@ -19,7 +19,6 @@ _CONTENTS: dict[str, Kind] = {
     "OLEObject": "object",
     "textpath": "label",
 }
-_OUTER = frozenset({"drawing", "pict", "object"})
 
 
 class Shown(Struct, frozen=True):

@@ -199,8 +199,8 @@ def _environment(kind: str, rows: Iterable[str]) -> str:
 def _braced(part: _Node) -> str:
     sign = part.property_value("chr", "\u23df")
     above = part.property_value("pos", "bot") == "top"
-    known = BRACES.get(sign) or ("overbrace" if above else "underbrace")
-    return f"\\{known}{{{part.child_text('e')}}}"
+    command = BRACES.get(sign) or ("overbrace" if above else "underbrace")
+    return f"\\{command}{{{part.child_text('e')}}}"
 
 
 def _accented(part: _Node) -> str:

@@ -5,13 +5,11 @@
 import re
 from collections.abc import Callable
 
+from ilios.engines.converters.numerals import repeated_letters, roman
+
 MAX_SPELLED = 30_000
 """Larger numbers are decimal in every format: a text of letters or numerals would be as long."""
 
-_ROMAN = (
-    (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"),
-    (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
-)  # fmt: skip
 _ONES = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
@@ -84,22 +82,6 @@ def _in_sequence(number: int, signs: str) -> str:
     return signs[(number - 1) % len(signs)]
 
 
-def _letters(number: int, alphabet: str = "abcdefghijklmnopqrstuvwxyz") -> str:
-    """Return a to z, then aa, bb and so on."""
-    if not number:
-        return ""
-    rounds, place = divmod(number - 1, len(alphabet))
-    return alphabet[place] * (rounds + 1)
-
-
-def _roman(number: int) -> str:
-    text = ""
-    for size, sign in _ROMAN:
-        text += sign * (number // size)
-        number %= size
-    return text
-
-
 def _ordinal(number: int) -> str:
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{'th' if 10 < number % 100 < 20 else ending}"
@@ -150,12 +132,12 @@ def _hebrew(number: int) -> str:
 
 
 _FORMATS: dict[str, Callable[[int], str]] = {
-    "upperRoman": _roman,
-    "lowerRoman": lambda number: _roman(number).lower(),
-    "upperLetter": lambda number: _letters(number).upper(),
-    "lowerLetter": _letters,
-    "russianLower": lambda number: _letters(number, _RUSSIAN),
-    "russianUpper": lambda number: _letters(number, _RUSSIAN).upper(),
+    "upperRoman": lambda number: roman(number).upper(),
+    "lowerRoman": roman,
+    "upperLetter": lambda number: repeated_letters(number).upper(),
+    "lowerLetter": repeated_letters,
+    "russianLower": lambda number: repeated_letters(number, _RUSSIAN),
+    "russianUpper": lambda number: repeated_letters(number, _RUSSIAN).upper(),
     "ordinal": _ordinal,
     "cardinalText": lambda number: _cardinal(number).capitalize(),
     "ordinalText": lambda number: _ordinal_text(number).capitalize(),

@@ -62,7 +62,7 @@ class _Number(Struct):
 class Numbering:
     """Definitions of lists and how far each has been counted.
 
-    All uses of one definition count together, as in Word, where a use may begin anew.
+    All uses of one definition count together, as in Word, where a use may begin again.
     """
 
     def __init__(self, root: Element | None, number_id: Callable[[str], str | None]) -> None:

@@ -41,20 +41,20 @@ def _is_frame(rows: list[Row]) -> bool:
 
 
 def _cells(row: Element, source: Source, inside: Inside) -> Iterator[Cell]:
-    held: Cell | None = None
+    pending: Cell | None = None
     for element in _parts(row, "tc"):
         settings = element.find(f"{W}tcPr")
         if has_dropped_mark(settings, source.changes):
             continue
         columns = max(integer(value(settings, "gridSpan")) or 1, 1)
-        if held is not None and _goes_on(settings, "hMerge") == "continue":
-            held = Cell(held.blocks, held.columns + columns, held.merge)
+        if pending is not None and _goes_on(settings, "hMerge") == "continue":
+            pending = Cell(pending.blocks, pending.columns + columns, pending.merge)
             continue
-        if held is not None:
-            yield held
-        held = Cell(tuple(inside(element)), columns, _goes_on(settings, "vMerge"))
-    if held is not None:
-        yield held
+        if pending is not None:
+            yield pending
+        pending = Cell(tuple(inside(element)), columns, _goes_on(settings, "vMerge"))
+    if pending is not None:
+        yield pending
 
 
 def _goes_on(settings: Element, name: str) -> Literal["", "restart", "continue"]:

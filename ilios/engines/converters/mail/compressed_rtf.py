@@ -18,7 +18,7 @@ _BEGINNING = (
 
 
 def unpack(data: bytes) -> bytes:
-    """Return the RTF, as far as it can be read; nothing where it is of no known kind."""
+    """Return the RTF, as far as it can be read; nothing where its kind is unknown."""
     if len(data) < _HEADER.size:
         return b""
     _, raw_size, kind, _ = _HEADER.unpack_from(data)

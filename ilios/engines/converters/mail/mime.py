@@ -108,7 +108,7 @@ class Part(Struct, eq=False):
 class Parser:
     """Reads messages within the bounds of one document.
 
-    ``left_out`` tells whether there was more than is read.
+    ``left_out`` is whether there was more than is read.
     """
 
     def __init__(self) -> None:

@@ -1,11 +1,8 @@
 """Numbers of list items and headings."""
 
+from ilios.engines.converters.numerals import letters, roman
 from ilios.engines.converters.odf.styles import MAX_LEVEL, Level
 
-_ROMAN = (
-    (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"),
-    (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
-)  # fmt: skip
 MAX_ROMAN = 5000
 MAX_LETTERS = 5000
 
@@ -40,15 +37,9 @@ class Counters:
 def number(value: int, form: str) -> str:
     """Return a number in a format of OpenDocument: ``1``, ``a``, ``A``, ``i``, ``I``."""
     if form in ("i", "I") and 0 < value < MAX_ROMAN:
-        text = ""
-        for size, digits in _ROMAN:
-            text += digits * (value // size)
-            value %= size
-        return text.upper() if form == "I" else text
-    if form in ("a", "A") and 0 < value < MAX_LETTERS:
-        text = ""
-        while value:
-            value, digit = divmod(value - 1, 26)
-            text = chr(ord(form) + digit) + text
-        return text
-    return str(value)
+        text = roman(value)
+    elif form in ("a", "A") and 0 < value < MAX_LETTERS:
+        text = letters(value)
+    else:
+        return str(value)
+    return text.upper() if form.isupper() else text

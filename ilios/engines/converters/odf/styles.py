@@ -98,7 +98,7 @@ class Styles:
         return found
 
     def list_style(self, paragraph_style: str) -> str | None:
-        """Return the list style of a paragraph style: empty for none, None where it has no say."""
+        """Return the list style of a paragraph style: empty for none, None where it names none."""
         for style in self._chain("paragraph", paragraph_style):
             name = style.get(clark("style:list-style-name"))
             if name is not None:

@@ -157,7 +157,7 @@ def _section(tokens: list[Token], condition: Condition | None, language: int) ->
 
 
 def _date_tokens(tokens: list[Token]) -> list[Token]:
-    """Return the tokens of a date: months and minutes told apart, signs of numbers as literals."""
+    """Return the tokens of a date: months are not minutes, signs of numbers as literals."""
     made: list[Token] = []
     for place, token in enumerate(tokens):
         if token.kind == "point" and _is_split(tokens, place):

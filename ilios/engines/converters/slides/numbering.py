@@ -5,15 +5,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from ilios.engines.converters.numerals import repeated_letters, roman
+
 APART = "<!-- -->"
 """Between two lists that Markdown would number as one."""
 
 _NUMBER = re.compile(r"(\d{1,10})([.)])")
 
-_ROMAN = (
-    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l")),
-    *((40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
-)
 _MAX_LETTERED, _MAX_ROMAN = 26 * 20, 4000
 
 
@@ -58,23 +56,23 @@ class Counters:
         return number
 
     def interrupt(self, level: int) -> None:
-        """Begin anew at this level and below: a paragraph without a number stands there."""
+        """Begin again at this level and below: a paragraph without a number stands there."""
         self._counts = {at: one for at, one in self._counts.items() if at < level}
 
 
 def keep_apart(blocks: Sequence[str]) -> list[str]:
     """Return texts of shapes with a sign between those whose numbers Markdown would join."""
-    kept: list[str] = []
+    joined: list[str] = []
     for block in blocks:
         first = block.partition("\n")[0].partition(" ")[0]
         numbered = _NUMBER.fullmatch(first)
-        if kept and numbered:
-            lines = kept[-1].split("\n")
+        if joined and numbered:
+            lines = joined[-1].split("\n")
             marks = [line.partition(" ")[0] for line in lines if not line.startswith(" ")]
             if marks and not Item(0, first).goes_on(Item(0, marks[-1])):
-                kept.append(APART)
-        kept.append(block)
-    return kept
+                joined.append(APART)
+        joined.append(block)
+    return joined
 
 
 def marker(scheme: str, number: int) -> str:
@@ -82,10 +80,10 @@ def marker(scheme: str, number: int) -> str:
 
     Other numbers, and those in parentheses, are the text of an item with a bullet.
     """
-    if scheme.startswith("alpha"):
-        text = _letters(number)
-    elif scheme.startswith("roman"):
-        text = _roman(number)
+    if scheme.startswith("alpha") and 0 < number <= _MAX_LETTERED:
+        text = repeated_letters(number)
+    elif scheme.startswith("roman") and 0 < number < _MAX_ROMAN:
+        text = roman(number)
     else:
         text = str(number)
     if scheme.startswith(("alphaUc", "romanUc")):
@@ -94,21 +92,3 @@ def marker(scheme: str, number: int) -> str:
         return f"- ({text})"
     text += ")" if scheme.endswith("ParenR") else "."
     return text if text[0].isdigit() else f"- {text}"
-
-
-def _letters(number: int) -> str:
-    """Return a, b, ..., z, aa, bb, ..."""
-    if not 0 < number <= _MAX_LETTERED:
-        return str(number)
-    times, place = divmod(number - 1, 26)
-    return chr(ord("a") + place) * (times + 1)
-
-
-def _roman(number: int) -> str:
-    if not 0 < number < _MAX_ROMAN:
-        return str(number)
-    text = ""
-    for value, sign in _ROMAN:
-        text += sign * (number // value)
-        number %= value
-    return text

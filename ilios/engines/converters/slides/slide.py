@@ -94,9 +94,9 @@ class _SlideWriter:
         for name in self._pictures.unreadable:
             self._notices.unreadable(name)
         footer = markdown.clean("\n\n".join(self._footer))
-        kept = conserved(self._shown, f"{written}\n{footer}")
-        if not kept.sound:
-            self._notices.missing(kept.missing)
+        conservation = conserved(self._shown, f"{written}\n{footer}")
+        if not conservation.sound:
+            self._notices.missing(conservation.missing)
         width, height = (round(side) for side in self._deck.size)
         result = PageResult(
             index=index,
@@ -110,7 +110,7 @@ class _SlideWriter:
             footer=footer or None,
             dimensions=PageDimensions(DPI, height, width),
             headings=tuple(PageHeading(1, markdown.clean(title)) for title in self._titles),
-            conservation=round(kept.share, 4),
+            conservation=round(conservation.share, 4),
             warnings=tuple(self._notices.warnings()),
         )
         return ConvertedPage(result, self._pictures.encoded)

@@ -27,10 +27,10 @@ def table(element: Any, links: Links, merged_cells: MergedCells | None) -> Table
     rows = [list(row.iterchildren(f"{A}tc")) for row in element.iterchildren(f"{A}tr")]
     columns = len(element.findall(f"{A}tblGrid/{A}gridCol"))
     width = min(max(columns, *map(len, rows), 1), MAX_CELLS)
-    kept = rows[: max(1, MAX_CELLS // width)]
+    within = rows[: max(1, MAX_CELLS // width)]
     grid = Grid(merged_cells)
     covered: _Places = set()
-    for y, row in enumerate(kept):
+    for y, row in enumerate(within):
         grid.add_row()
         x = 0
         for cell in row[:MAX_CELLS]:
@@ -44,11 +44,11 @@ def table(element: Any, links: Links, merged_cells: MergedCells | None) -> Table
                 while (y, x) in covered:
                     x += 1
             across = _free(integer(cell.get("gridSpan"), 1), width - x, covered, (y, x))
-            down = min(max(integer(cell.get("rowSpan"), 1), 1), len(kept) - y)
+            down = min(max(integer(cell.get("rowSpan"), 1), 1), len(within) - y)
             covered.update((y + i, x + j) for i in range(down) for j in range(across))
             grid.add(written, across, down)
             x += 1
-    return TableText(grid.markdown(), len(rows) - len(kept))
+    return TableText(grid.markdown(), len(rows) - len(within))
 
 
 def _free(span: int, limit: int, covered: _Places, place: tuple[int, int]) -> int:

@@ -4,35 +4,16 @@ import re
 from typing import Any
 
 from ilios.engines.converters.blocks import Block, Item, Items, Quote
+from ilios.engines.converters.numerals import letters, roman
 
 MAX_LABEL_NUMBER = 4000
 _INTEGER = re.compile(r"[+-]?\d{1,9}")
-_ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"),
-          (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))  # fmt: skip
 
 
 def integer(text: str | None, default: int) -> int:
     """Return the number of an attribute, or ``default``."""
     found = _INTEGER.match((text or "").strip())
     return int(found[0]) if found else default
-
-
-def letters(number: int) -> str:
-    """Return the label of an item in a list of letters: a to z, aa."""
-    label = ""
-    while number > 0:
-        number, rest = divmod(number - 1, 26)
-        label = chr(ord("a") + rest) + label
-    return label
-
-
-def roman(number: int) -> str:
-    """Return a number below ``MAX_LABEL_NUMBER`` in Roman digits."""
-    label = ""
-    for value, digits in _ROMAN:
-        count, number = divmod(number, value)
-        label += digits * count
-    return label
 
 
 class Frame:

@@ -25,7 +25,6 @@ _BLOCK_TAG = re.compile(
     re.IGNORECASE,
 )
 _TAG = re.compile(r"</?[A-Za-z][^>]*>")
-_LONGEST_TAG = 100_000
 
 
 class Page(Struct, frozen=True):

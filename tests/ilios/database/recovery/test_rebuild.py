@@ -21,6 +21,7 @@ from actors.writes import (
     MarkRunningTime,
     MarkSweep,
 )
+from bus import subjects
 from bus.connection import Connection
 from bus.publisher import Publisher
 from ilios.cli.rebuild import format_lines
@@ -297,3 +298,22 @@ async def test_a_rebuilt_database_with_a_fault_replaces_nothing(
     assert damaged.database.read_bytes() == before
     left = {path.name for path in damaged.database.parent.glob("ilios.db*")}
     assert not left & {"ilios.db.rebuilt", "ilios.db.control", "ilios.db.compared"}
+
+
+async def test_a_database_of_a_version_that_stored_no_rejections_is_sound(
+    connection: Connection, damaged: DamagedDatabase
+) -> None:
+    subject = subjects.subject_for(events.submitted(DOCUMENTS + 1))
+    await Publisher(connection).publish_raw(subject, b'{"type":"document.submitted/1"}', {})
+    fill(damaged.database, b"")
+    assert (await rebuild(damaged.settings, check=False, accept_gap=True)).replaced
+    with closing(sqlite3.connect(damaged.database)) as earlier:
+        deleted = earlier.execute("DELETE FROM documents WHERE code = 'invalid_event'").rowcount
+        earlier.commit()
+    assert deleted == 1
+    report = await rebuild(damaged.settings, check=True, accept_gap=False)
+    assert (report.is_proven, report.is_sound) == (True, True)
+    with closing(sqlite3.connect(damaged.database)) as ruined:
+        ruined.execute("DELETE FROM documents WHERE id = ?", (events.id_of(1),))
+        ruined.commit()
+    assert not (await rebuild(damaged.settings, check=True, accept_gap=False)).is_sound

@@ -20,26 +20,6 @@ def test_a_table_escapes_bars_and_fills_up_rows() -> None:
     assert markdown.table([["a", "b"], ["c|d"]]) == "| a | b |\n| --- | --- |\n| c\\|d |  |"
 
 
-def test_stray_emphasis_stays_on_its_label_only() -> None:
-    words = "a line that was never meant to stand out at all"
-    assert markdown.fix_markdown(f"- **Name: {words}** more") == f"- **Name:** {words} more"
-    assert markdown.fix_markdown(f"So *{words}* is.") == f"So {words} is."
-    assert markdown.fix_markdown("A **short one** stays.") == "A **short one** stays."
-    assert markdown.fix_markdown(f"**{words}**") == f"**{words}**"
-
-
-def test_prose_in_a_code_block_is_unwrapped_and_code_is_not() -> None:
-    prose = "\n".join(["These are words of a sentence that simply goes on and on"] * 6)
-    code = "```\ndef f(x):\n    return {x: 1}\n```"
-    assert "```" not in markdown.fix_markdown(f"```text\n{prose}\n```")
-    assert markdown.fix_markdown(code) == code
-    assert markdown.fix_markdown("```text\n\n```") == ""
-
-
-def test_a_page_does_not_contain_the_page_separator() -> None:
-    assert markdown.fix_markdown("above\n\n---\n\nbelow") == "above\n\nbelow"
-
-
 def test_the_complete_pages_of_a_truncated_pdf_are_converted(tmp_path: Path) -> None:
     whole = documents.pdf("First page.", "Second page.", "Third page.")
     path = tmp_path / "cut"

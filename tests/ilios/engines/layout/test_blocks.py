@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from ilios.engines.converters.markdown import fix_markdown
 from ilios.engines.layout.document import lay_out
 from ilios.engines.layout.items import Item
 
@@ -134,7 +133,7 @@ def test_code_that_shows_a_fence_has_a_longer_one(fence: str) -> None:
         item(text, 92, 500 + 14 * at, monospaced=True)
         for at, text in enumerate(("def show():", *shown, "return None"))
     ]
-    text = fix_markdown(markdown(*BODY, *code))
+    text = markdown(*BODY, *code)
     assert f"\n{fence}`\n" in text
     assert text.endswith(f"\n{fence}`")
     assert f"{fence}\nprint(7)\n{fence}\nreturn None" in text

@@ -1,4 +1,4 @@
-"""Excel workbooks: what stands on their sheets, and what the result says is left out."""
+"""Excel workbooks: what stands on their sheets, and what the warnings name as left out."""
 
 from collections.abc import Mapping
 from pathlib import Path
