@@ -261,7 +261,8 @@ class Walk:
         elif name in ("includegraphics", "includesvg", "includepdf"):
             flow.markup(f"![{argument[:200]}]()")
         elif name in vocabulary.FILES:
-            self.left_out[f"\\{name}{{{argument[:80]}}}"] = None
+            # Of a long path the end, which has the name.
+            self.left_out[f"\\{name}{{{argument[-80:]}}}"] = None
         else:
             return False
         return True

@@ -24,6 +24,7 @@ SLOW = (
     "pdf: forms",
     "pdf: programs",
     "pdf: deflate",
+    "pdf: glyphs in a circle",
     "pdf: image",
     "image: noise",
     "image: large",

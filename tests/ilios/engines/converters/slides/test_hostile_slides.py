@@ -52,7 +52,7 @@ async def test_a_few_hostile_presentations_end_with_a_reason(tmp_path: Path) -> 
     assert any(isinstance(end, Conversion) for end in ends)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_fifty_hostile_presentations_end_with_a_reason(tmp_path: Path) -> None:
     ends = await check(tmp_path, hostile_slides.KINDS)
     assert len(ends) > 50
