@@ -27,10 +27,11 @@ def picture() -> bytes:
     [
         ("<h2>A <em>b</em></h2><p>One\n two", "## A *b*\n\nOne two"),
         ("<ol start=4><li>a<li>b</ol>", "4. a\n5. b"),
-        ("<ol reversed><li>a<li>b</ol>", "2. a\n1. b"),
+        ("<ol reversed><li>a<li>b</ol>", "2. a\n<!-- -->\n1. b"),
         ("<ol type=a><li>x<li value=4>y</ol>", "- a. x\n- d. y"),
         ("<ol type=I start=4><li>x</ol>", "- IV. x"),
         ("<ul><li>a<ul><li>b</ul><li>c</ul>", "- a\n  - b\n- c"),
+        ("<ol><li>a</ol><ol><li>b</ol>", "1. a\n\n<!-- -->\n\n1. b"),
         ("<ul><li><p>a<p>b</ul>", "- a\n\n  b"),
         ("<dl><dt>T<dd>d<dd>e</dl>", "**T**\n\n- d\n\n- e"),
         ("<pre><code class=language-sql>a\n  b</code></pre>", "```sql\na\n  b\n```"),
