@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code (``ilios.cli.ExitCode``)."""
     given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
-        prog="ilios", description="Turns documents (PDF, images, DOCX, PPTX) into Markdown."
+        prog="ilios",
+        description="Turns documents (PDF, images, Office files and others) into Markdown.",
     )
     parser.add_argument("--version", action="version", version=f"ilios {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -23,7 +23,6 @@ LIBRARIES = {
     "aiohttp": ("ilios/",),
     "aiosqlite": ("ilios/database/",),
     "botocore": ("ilios/blobs/",),
-    "bs4": ("ilios/engines/",),
     "cv2": ("ilios/engines/",),
     "faster_paddle": ("ilios/engines/",),
     "httpx2": ("ilios/engines/",),

@@ -16,7 +16,7 @@ from schemas.replies import BatchLine, BatchManifest, DocumentChunk, Problem
 
 PROBLEM = "application/problem+json"
 API_DESCRIPTION = """\
-Documents in, Markdown out: PDF, images, DOCX and PPTX.
+Documents in, Markdown out: PDF, images, Office files, HTML, mail and others.
 
 **Keys.** Where the service wants a key, send it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
 Each key sees its own documents only; those of others are answered as unknown ones are.

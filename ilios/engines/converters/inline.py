@@ -7,11 +7,14 @@ from itertools import groupby
 import msgspec
 from msgspec import Struct
 
-_ESCAPED = re.compile(
-    r"([\\`*_]|~~|<(?=[A-Za-z/!?])|&(?=#?[A-Za-z0-9]{1,32};)|\[(?=\^|[^\]\n]*\]\())"
-)
-"""What would begin a code span, an emphasis, HTML, the name of a character, or a link. Not ``|``,
+_SIGNS = r"[\\`*_]|~~|<(?=[A-Za-z/!?])|&(?=#?[A-Za-z0-9]{1,32};)"
+_ESCAPED = re.compile(rf"({_SIGNS}|\[(?=\^))")
+"""What would begin a code span, an emphasis, HTML, the name of a character, or a note. Not ``|``,
 which tables escape."""
+
+_ESCAPED_IN_LINK = re.compile(rf"({_SIGNS}|\[)")
+_BEFORE_BRACKET = re.compile(r"[^\]\n]*(?:\](\()?|\n|$)")
+"""Text up to a bracket that closes, with what makes it that of a link."""
 
 _INSIDE_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
 _LINE_START = re.compile(r"^(\s*)(?:([#>+=-])|(\d{1,9})([.)]))(?=\s|$)", re.MULTILINE)
@@ -47,7 +50,14 @@ def escape(text: str) -> str:
 
     Underscores inside of a word stay, which no Markdown of today takes for emphasis.
     """
-    return _INSIDE_WORD.sub("_", _ESCAPED.sub(r"\\\1", text))
+    if "](" not in text:
+        return _INSIDE_WORD.sub("_", _ESCAPED.sub(r"\\\1", text))
+
+    def mark(found: re.Match[str]) -> str:
+        pattern = _ESCAPED_IN_LINK if found[1] else _ESCAPED
+        return pattern.sub(r"\\\1", found[0])
+
+    return _INSIDE_WORD.sub("_", _BEFORE_BRACKET.sub(mark, text))
 
 
 def escape_line_starts(text: str) -> str:

@@ -14,6 +14,7 @@ from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.protocol import Converted, ToMarkdown, Wear
 from ilios.engines.pages import (
+    BATCH_PAGES,
     Pages,
     Portion,
     Reading,
@@ -53,11 +54,12 @@ async def test_only_selected_pages_of_a_pdf_are_converted(
     assert (seen[0], seen[-1]) == ((0, 5), (5, 5))
 
 
-def test_pages_that_are_not_selected_are_not_read(
+def test_pages_of_a_long_document_that_are_not_selected_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "document"
-    path.write_bytes(documents.pdf(*TEXTS))
+    more = [f"Further page {number}." for number in range(BATCH_PAGES)]
+    path.write_bytes(documents.pdf(*TEXTS, *more))
     opened: list[int] = []
     parsed: list[int] = []
     read, parse = reading.DocumentReader.read, parser.parse_batches
@@ -73,9 +75,8 @@ def test_pages_that_are_not_selected_are_not_read(
 
     monkeypatch.setattr(reading.DocumentReader, "read", read_page)
     monkeypatch.setattr(pdf_convert, "parse_batches", parse_batches)
-    monkeypatch.setattr(parser, "BATCH_PAGES", 2)
     pages = pdf_convert.convert(
-        path, ONE, lambda *_: None, Reading((PageRange(4, 6), PageRange(18, 99)))
+        path, ONE, lambda *_: None, Reading((PageRange(4, 6), PageRange(18, 20)))
     )
     texts = [page.result.markdown for page in pages.pages]
     assert texts == [TEXTS[number - 1] for number in (4, 5, 6, 18, 19, 20)]

@@ -132,6 +132,7 @@ class Inlines:
                 self._pieces.append(Display(f"$${text}$$"))
 
     def _run(self, run: Element, link: str) -> None:
+        self._source.tick()
         own = properties(run, "rPr", original=self._original)
         shape = self._format
         if own is not None and len(own):

@@ -16,8 +16,8 @@ MAX_NAMES = 8
 
 MAX_NAME = 60  # characters of one of them
 
-TICK_EVERY = 500
-"""Blocks between two signs of life."""
+TICK_EVERY = 2000
+"""Blocks and runs between two signs of life."""
 
 
 class Source:

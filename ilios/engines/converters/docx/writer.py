@@ -36,8 +36,8 @@ MAX_GRID = 1_000_000
 """Cells of a table, those between and behind its own included; further rows are left out."""
 
 _BLANKS = re.compile(r"[ \t]{2,}|\t")
-_BREAK = re.compile(r"[ \t]*\n[ \t]*")
-_LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|>|~~~|[-=](?=[-=\s]*$)|\+(?=\s))", re.MULTILINE)
+_BREAK = re.compile(r" ?\n ?")
+_LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|>|~~~|[-=](?=[-= \t]*$)|\+(?=\s))", re.MULTILINE)
 """What begins a heading, a quote, a block of code or a rule. Typed bullets and numbers stay."""
 
 
@@ -85,17 +85,21 @@ class Writer:
                 self.headings.append(PageHeading(block.level, _plain(block.runs)))
                 return f"{'#' * block.level} {text}"
             case Paragraph():
-                return _LINE_START.sub(r"\\\1", self._text(block.runs))
+                return self._lines(block.runs)
             case Display():
                 return block.markdown
             case Table():
                 return self._table(block)
         return ""
 
+    def _lines(self, runs: Sequence[Run]) -> str:
+        """Return text of which no line begins a heading, a quote or a rule."""
+        return _LINE_START.sub(r"\\\1", self._text(runs))
+
     def _text(self, runs: Sequence[Run]) -> str:
         shown = [self._resolved(run) for run in runs]
-        text = _BREAK.sub("\n", render(_trimmed(shown))).strip()
-        return _BLANKS.sub(" ", text).replace("\n", HARD_BREAK)
+        text = _BLANKS.sub(" ", render(_trimmed(shown)))
+        return _BREAK.sub("\n", text).strip().replace("\n", HARD_BREAK)
 
     def _resolved(self, run: Run) -> Run:
         if not run.link:
@@ -112,7 +116,7 @@ class Writer:
         return run if link == run.link else structs.replace(run, link=link)
 
     def _list(self, items: Sequence[Item]) -> str:
-        return write_list(items, [self._text(item.runs) for item in items])
+        return write_list(items, [self._lines(item.runs) for item in items])
 
     def _table(self, table: Table) -> str:
         grid = Grid(self._source.reading.merged_cells)

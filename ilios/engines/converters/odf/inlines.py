@@ -19,6 +19,7 @@ MAX_DEPTH = 40
 """Elements of a paragraph inside of each other; what is deeper is plain text."""
 
 MAX_BLANKS = 200
+MAX_LABEL = 20  # characters
 CODE_STYLES = frozenset({"Source Text", "Teletype", "User Entry", "Example"})
 NOT_SHOWN = frozenset(
     {
@@ -89,6 +90,7 @@ class InlineReader:
         self._changes = changes
         self._comments = comments
         self._labels: set[str] = set()
+        self._last_label = 0
         self._runs: list[Run] = []
         self._readers = self._readable()
 
@@ -198,10 +200,8 @@ class InlineReader:
         if body is None or self._changes.hides:
             return
         shown = "".join("" if citation is None else citation.itertext()).strip()
-        label = shown if shown.isascii() and shown.isalnum() and len(shown) < 20 else ""
-        if not label or label in self._labels:
-            label = f"{attribute(element, 'text:note-class', 'note')[:8]}{len(self._labels) + 1}"
-        self._labels.add(label)
+        prefix = "e" if attribute(element, "text:note-class") == "endnote" else ""
+        label = self._label(prefix, shown)
         place = len(self.notes)
         self.notes.append("")
         text = "\n\n".join(self.blocks(body, depth))
@@ -209,6 +209,19 @@ class InlineReader:
             "\n    \n", "\n\n"
         )
         self._runs.append(Run(f"[^{label}]", markup=True))
+
+    def _label(self, prefix: str, shown: str = "") -> str:
+        """Return the label of a note: the number it has, if no other has it."""
+        plain = shown.isascii() and shown.isalnum() and len(shown) < MAX_LABEL
+        label = f"{prefix}{shown}" if plain else ""
+        if not label or label in self._labels:
+            self._last_label += 1
+            label = f"{prefix or 'n'}{self._last_label}"
+        while label in self._labels:
+            self._last_label += 1
+            label = f"{prefix or 'n'}{self._last_label}"
+        self._labels.add(label)
+        return label
 
     def _comment(self, element: Any) -> None:
         if not self._comments:
@@ -219,10 +232,11 @@ class InlineReader:
             for one in element
             if tag(one) in ("text:p", "text:h", "text:list")
         ]
-        who = f"Comment ({inline.escape(author)})" if author else "Comment"
-        text = inline.escape(" ".join(paragraphs))
-        if text:
-            self.after.append(f"> **{who}:** {text}")
+        if text := inline.escape(" ".join(paragraphs)):
+            label = self._label("c")
+            who = f"**{inline.escape(author)}**: " if author else ""
+            self.notes.append(f"[^{label}]: {who}{text}")
+            self._runs.append(Run(f"[^{label}]", markup=True))
 
     def _deleted(self, content: Any) -> str:
         """Return what stood where a deletion is."""

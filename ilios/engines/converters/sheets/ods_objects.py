@@ -9,7 +9,7 @@ from ilios.engines.converters import markdown
 from ilios.engines.converters.inline import escape_line_starts
 from ilios.engines.converters.opc import parse_xml
 from ilios.engines.converters.sheets.cells import Sheet
-from ilios.engines.converters.sheets.ods_file import SpreadsheetFile
+from ilios.engines.converters.sheets.ods_file import CONTENT, SpreadsheetFile
 from ilios.engines.converters.sheets.ods_text import attribute, paragraphs_text
 from ilios.engines.converters.sheets.pictures import Pictures
 from ilios.engines.converters.sheets.xml_stream import local_name
@@ -34,6 +34,7 @@ class ObjectReader:
         self._pictures = pictures
         self._raised = raised
         self.texts: list[str] = []
+        self._charts = {CONTENT}
 
     def add(self, parent: Any, depth: int = 0) -> None:
         """Add the objects in an element."""
@@ -57,10 +58,14 @@ class ObjectReader:
         if "object" in found:
             return self._chart(attribute(found["object"], "href"))
         if "image" in found:
-            data = _inline(found["image"]) or self._read(
-                attribute(found["image"], "href"), "a picture"
+            target = attribute(found["image"], "href")
+            inline = _inline(found["image"])
+            return self._pictures.add(
+                "" if inline else target,
+                lambda: inline or self._read(target, "a picture"),
+                described,
+                self._sheet,
             )
-            return self._pictures.add(data, described, self._sheet)
         return ""
 
     def _shape(self, shape: Any) -> str:
@@ -73,7 +78,10 @@ class ObjectReader:
         return data or b""
 
     def _chart(self, target: str) -> str:
-        root = parse_xml(self._read(f"{target}/content.xml", "a chart"))
+        name = posixpath.normpath(f"{target}/content.xml")
+        data = b"" if name in self._charts else self._read(name, "a chart")
+        self._charts.add(name)  # each object has a part of its own
+        root = parse_xml(data)
         table = None if root is None else next(root.iter("{*}table"), None)
         if root is None or table is None:
             self._sheet.left_out["embedded objects"] += 1

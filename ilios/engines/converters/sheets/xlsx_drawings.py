@@ -33,6 +33,7 @@ class DrawingReader:
     ) -> None:
         self._package = package
         self._filler = filler
+        self._charts: set[str] = set()
         self._heartbeat = heartbeat
 
     def read(self, part: str, sheet: Sheet, pictures: Pictures) -> None:
@@ -77,6 +78,10 @@ class DrawingReader:
         return ""
 
     def _chart(self, part: str, sheet: Sheet) -> str:
+        if part in self._charts:  # each chart has a part of its own
+            sheet.left_out["repeated charts"] += 1
+            return ""
+        self._charts.add(part)
         try:
             root = self._package.xml(part)
             self._filler.fill(root)
@@ -99,13 +104,16 @@ class DrawingReader:
         described = "" if properties is None else properties.get("descr") or ""
         blip = next(shape.iter("{*}blip"), None)
         target = related.get(blip.get(f"{OFFICE}embed", "")) if blip is not None else None
-        data = b""
-        if target is not None and not target.external:
+        part = target.target if target is not None and not target.external else ""
+
+        def read() -> bytes:
             try:
-                data = self._package.read(target.target)
+                return self._package.read(part) if part else b""
             except UnreadablePart:
                 sheet.unreadable.append("a picture")
-        return pictures.add(data, described, sheet)
+                return b""
+
+        return pictures.add(part, read, described, sheet)
 
 
 def _place(anchor: Any) -> _Place:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from lxml.etree import _Element
-
 from ilios.engines.converters.sheets.cell_formats import CellFormat
 from ilios.engines.converters.sheets.cell_text import cell_link, cell_text, runs_text
 from ilios.engines.converters.sheets.cells import (
@@ -59,8 +57,9 @@ class RowReader:
             if not count:
                 continue
             child = cell[0]
+            tag = child.tag  # that of a reference to an entity is no text
             # Most cells are numbers and shared strings.
-            if count == 1 and child.__class__ is _Element and child.tag[-2:] == "}v":
+            if count == 1 and isinstance(tag, str) and tag.endswith("}v"):
                 kind, value = get("t"), child.text
                 text = "" if value is None else self._value(get("s"), kind, value)
             else:

@@ -49,3 +49,9 @@ def test_emphasis_ends_before_a_sign_that_would_keep_it_open() -> None:
     assert render(runs) == "**Note**:see(*here*)now"
     assert render([Run("Note:", bold=True), Run(" see")]) == "**Note:** see"
     assert render([Run("!", bold=True), Run("a")]) == "!a"
+
+
+def test_brackets_are_escaped_where_they_would_be_a_link() -> None:
+    assert escape("[a] [b](c) [[d](e)") == r"[a] \[b](c) \[\[d](e)"
+    assert escape("[a]\n(b) [c\n](d)") == "[a]\n(b) [c\n](d)"
+    assert escape("[" * 200_000) == "[" * 200_000  # at once

@@ -176,7 +176,7 @@ async def test_an_unknown_type_is_refused_without_starting_a_child(
 ) -> None:
     async with LocalEngine(ONE) as engine:
         with pytest.raises(Unconvertible, match="supported are PDF") as caught:
-            await engine.convert(place_document(b"a,b", "text/csv"))
+            await engine.convert(place_document(b"a,b", "application/x-tar"))
         assert not engine.child_pids
     assert caught.value.code == "unsupported_type"
 

@@ -92,13 +92,13 @@ async def test_links_lead_to_stored_images_and_the_report_is_read_back(
     assert len(await keys(blobs, IMAGES)) == 1
 
 
-async def test_without_a_store_nothing_links_to_an_image(
+async def test_without_a_store_an_image_is_its_description_without_a_link(
     document: SourceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impersonate(monkeypatch, tmp_path, PICTURED)
     async with LocalEngine(ONE) as engine:
         conversion = await engine.convert(document)
-    assert conversion.pages == ("# Head\n\n\n\nText.",)
+    assert conversion.pages == ("# Head\n\n![A chart]()\n\nText.",)
     assert conversion.result is None
     assert conversion.warnings
     assert conversion.quality

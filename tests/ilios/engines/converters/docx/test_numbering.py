@@ -178,6 +178,11 @@ def test_lists_of_other_definitions_are_nested_by_their_indents(tmp_path: Path) 
     assert text == "1. Fruit\n   - apple\n2. Bread"
 
 
+def test_an_item_is_no_heading(tmp_path: Path) -> None:
+    text = markdown_of(tmp_path, p("# 5 bolts", number=(1, 0)), numbers=numbering({1: BULLET}))
+    assert text == "- \\# 5 bolts"
+
+
 def test_bullets_that_are_boxes_are_boxes(tmp_path: Path) -> None:
     lists = numbering({1: level(0, "bullet", "\u2610"), 2: level(0, "bullet", "\u2611")})
     text = markdown_of(tmp_path, p("Oars", number=(1, 0)), p("Rope", number=(2, 0)), numbers=lists)

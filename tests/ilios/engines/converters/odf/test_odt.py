@@ -158,7 +158,7 @@ def test_notes_are_linked_and_stand_at_the_end() -> None:
     )
     foot, end = note.format("footnote", 1, "Below."), note.format("endnote", 1, "Last.")
     page = text_of(odt(p(f"Words{foot} and more{end}.")))
-    assert page == "Words[^1] and more[^endnote2].\n\n[^1]: Below.\n\n[^endnote2]: Last."
+    assert page == "Words[^1] and more[^e1].\n\n[^1]: Below.\n\n[^e1]: Last."
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_comments_are_read_on_demand() -> None:
     )
     assert text_of(odt(content)) == "Words here."
     assert text_of(odt(content), Reading(comments=True)) == (
-        "Words here.\n\n> **Comment (Anna):** Really?"
+        "Words[^c1] here.\n\n[^c1]: **Anna**: Really?"
     )
 
 
