@@ -42,7 +42,7 @@ def test_files_become_pages_with_their_notes(tmp_path: Path) -> None:
     book = epub_of({"two.xhtml": "<p>Two & broken<br>x", "one.xhtml": ONE, "notes.xhtml": NOTES})
     pages = [page.result.markdown for page in pages_of(tmp_path / "a", EPUB, book)]
     assert pages == [
-        "Two & broken\nx",
+        "Two & broken  \nx",
         "# One 1\n\nSee[^1] and rest inside [outside](http://e.org/)",
         "[^1]: The note.",
     ]

@@ -39,7 +39,7 @@ def picture() -> bytes:
         ("<blockquote><p>a<p>b</blockquote>", "> a\n>\n> b"),
         ("H<sub>2</sub>O 10<sup>6</sup> <del>x</del> <kbd>k</kbd>",
          "H<sub>2</sub>O 10<sup>6</sup> ~~x~~ `k`"),
-        ("a<br>b<hr>c", "a\nb\n\n* * *\n\nc"),
+        ("a<br>b<hr>c", "a  \nb\n\n* * *\n\nc"),
         ("<q>a</q> <ruby>b<rp>(</rp><rt>c</rt><rp>)</rp></ruby>", "“a” b(c)"),
         ("1. a<p># b<p>* c<p>---<p>&amp;lt;", "1\\. a\n\n\\# b\n\n\\* c\n\n\\---\n\n\\&lt;"),
         ("<details><summary>S</summary>in</details>", "**S**\n\nin"),
