@@ -21,7 +21,7 @@ def events_of(markdown: str) -> list[Event]:
             reader.close(kind)
         elif token.type == "inline":
             reader.text(_inline(token))
-        else:
+        elif token.content.strip() != "<!-- -->":
             reader.events.append(
                 ("rule",)
                 if token.type == "hr"
@@ -34,6 +34,7 @@ class _Reader:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._open: list[str] = []
+        self._counts: list[int] = []
         self._numbers: list[int | None] = []
         self._row: list[str] = []
         self._item_begins = False
@@ -41,16 +42,25 @@ class _Reader:
 
     def open(self, kind: str, token: Token) -> None:
         if kind == "list_item":
-            self._numbers.append(int(token.info) if self._open[-1] == "ordered_list" else None)
+            self._numbers.append(self._count() if self._open[-1] == "ordered_list" else None)
             self._item_begins = True
+        elif kind == "ordered_list":
+            self._counts.append(int(token.attrs.get("start", 1)))
         elif kind == "heading":
             self._level = int(token.tag[1])
         elif kind == "tr":
             self._row = []
         self._open.append(kind)
 
+    def _count(self) -> int:
+        """Return the number that readers see, whatever number is written."""
+        self._counts[-1] += 1
+        return self._counts[-1] - 1
+
     def close(self, kind: str) -> None:
         self._open.pop()
+        if kind == "ordered_list":
+            self._counts.pop()
         if kind == "list_item":
             self._numbers.pop()
         elif kind == "tr":

@@ -13,6 +13,7 @@ from typing import Any
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
@@ -48,7 +49,7 @@ def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
             return value if _OWN_IMAGE.fullmatch(value) else None
         case "id":
             return value if _ANCHOR.fullmatch(value) else None
-        case "colspan" | "rowspan" | "start":
+        case "colspan" | "rowspan" | "start" | "value":
             return value if value.isdecimal() and len(value) < 10 else None
         case _:
             return value
@@ -60,6 +61,7 @@ _cleaner = nh3.Cleaner(
         "a": {"href", "id", "title"},
         **{tag: {"id"} for tag in _HEADING_TAGS},
         "img": {"src", "alt"},
+        "li": {"value"},
         "ol": {"start"},
         "sup": {"id"},
         "td": {"colspan", "rowspan"},
@@ -186,11 +188,28 @@ def _parse_note(state: StateInline, silent: bool) -> bool:  # noqa: FBT001
     return True
 
 
+def _number_items(state: StateCore) -> None:
+    """Give items of a list the numbers they are written with, where counting gives others."""
+    expected: list[int] = []
+    for token in state.tokens:
+        match token.type:
+            case "ordered_list_open":
+                expected.append(int(token.attrs.get("start", 1)))
+            case "ordered_list_close":
+                expected.pop()
+            case "list_item_open" if token.info:
+                number = int(token.info)
+                if number != expected[-1]:
+                    token.attrSet("value", str(number))
+                expected[-1] = number + 1
+
+
 def _make_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"xhtmlOut": False}, renderer_cls=_Renderer)
     # Definitions would vanish with their text, and a definition may stand in another piece.
     parser.disable(["html_block", "reference"])
     parser.enable("strikethrough")
+    parser.core.ruler.after("block", "item_numbers", _number_items)
     parser.inline.ruler.before("escape", "math", _parse_math)
     parser.inline.ruler.before("link", "note", _parse_note)
     # Any target: one that is not allowed is dropped later, and not shown as text.

@@ -76,7 +76,7 @@ class PlainText(HTMLParser):
             case "ul" | "ol":
                 self._begin_list(given.get("start") or "1" if tag == "ol" else None)
             case "li":
-                self._begin_item()
+                self._begin_item(given.get("value"))
             case _ if tag in _BLOCKS or tag in _HEADINGS:
                 self._break(2 if not self._lists else 1)
                 self._code += tag == "pre"
@@ -143,9 +143,10 @@ class PlainText(HTMLParser):
         self._break(1 if self._lists else 2)
         self._lists.append(int(start) if start is not None else None)
 
-    def _begin_item(self) -> None:
+    def _begin_item(self, value: str | None) -> None:
         self._break(1)
         if self._lists and (number := self._lists[-1]) is not None:
+            number = int(value) if value else number
             self._lists[-1] = number + 1
             self._mark = f"{number}. "
         else:

@@ -17,6 +17,8 @@ _RULE = re.compile(r"^(\s*)([-_*=+~`#])(?=(?:[ \t]*\2){2,}[ \t]*$)", re.MULTILIN
 _HEARTBEAT_EVERY = 1000  # blocks
 _FENCES = re.compile(r"`{3,}")
 _TABLE_BREAK = "<br>"
+APART = "<!-- -->"
+"""Between two items that Markdown would count as one after the other, and are not."""
 
 
 class Paragraph(Struct, frozen=True):
@@ -75,10 +77,14 @@ Block = Paragraph | Markup | Table | Code | Rule | Quote | Items
 def write(blocks: Sequence[Block], heartbeat: Callable[[], None] | None = None) -> str:
     """Return blocks as Markdown; ``heartbeat`` is called now and then."""
     parts = []
+    before: Block | None = None
     for number, block in enumerate(blocks):
         if heartbeat is not None and number % _HEARTBEAT_EVERY == 0:
             heartbeat()
+        if _is_counted_on(before, block):
+            parts.append(APART)
         parts.append("\n".join(_block_lines(block)))
+        before = block
     return "\n\n".join(filter(None, parts))
 
 
@@ -108,14 +114,19 @@ def fenced(text: str, language: str = "") -> str:
 def _lines(blocks: Sequence[Block], *, tight: bool) -> Iterator[str]:
     """Yield the lines of blocks, with empty ones between the blocks unless ``tight``."""
     first = True
+    before: Block | None = None
     for block in blocks:
         empty = True
         for line in _block_lines(block):
             if empty and not first and not tight:
                 yield ""
+            if empty and _is_counted_on(before, block):
+                yield APART
+                yield ""
             empty = False
             yield line
         first = first and empty
+        before = block
 
 
 def _block_lines(block: Block) -> Iterator[str]:
@@ -143,7 +154,11 @@ def _block_lines(block: Block) -> Iterator[str]:
 def _item_lines(items: Sequence[Item]) -> Iterator[str]:
     loose = any(not _is_tight(item) for item in items)
     first = True
+    before: int | None = None
     for item in items:
+        if not _goes_on(before, item.number):
+            yield from ("", APART) if loose else (APART,)
+        before = item.number
         mark = "- " if item.number is None else f"{item.number}. "
         indent = " " * len(mark)
         blocks = _labelled(item)
@@ -157,6 +172,20 @@ def _item_lines(items: Sequence[Item]) -> Iterator[str]:
                 yield f"{indent}{line}".rstrip()
             empty = False
         first = first and empty
+
+
+def _is_counted_on(before: Block | None, block: Block) -> bool:
+    """Whether Markdown would give the items of a list other numbers, due to the list before it."""
+    return (
+        isinstance(before, Items)
+        and isinstance(block, Items)
+        and not _goes_on(before.items[-1].number, block.items[0].number)
+    )
+
+
+def _goes_on(before: int | None, number: int | None) -> bool:
+    """Whether Markdown gives an item its number, after one with the number ``before``."""
+    return before is None or number is None or number == before + 1
 
 
 def _labelled(item: Item) -> "tuple[Block, ...]":

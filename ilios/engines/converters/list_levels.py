@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from ilios.engines.converters.blocks import MAX_DEPTH, Block, Item, Items
+from ilios.engines.converters.blocks import APART, MAX_DEPTH, Block, Item, Items
 
 _NUMBER = re.compile(r"(\d{1,9})[.):]?")
+_NUMBERED = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
 _SYMBOL = re.compile(r"\W{0,3}|o|[\ue000-\uf8ff]", re.DOTALL)
 
 
@@ -38,3 +39,20 @@ class ListLevels:
         items = Items(tuple(self._open.pop()))
         last = self._open[-1][-1]
         self._open[-1][-1] = Item((*last.blocks, items), last.number, last.label)
+
+
+def followed(before: Sequence[str], text: str, *, typed: bool) -> str:
+    """Return a block whose first number Markdown shows as it is, after another block.
+
+    Where Markdown would count on, a typed number is escaped, and a list is kept apart.
+    """
+    number = _NUMBERED.match(text)
+    if not number or not before:
+        return text
+    lines = reversed(before[-1].split("\n"))
+    last = _NUMBERED.match(next((line for line in lines if line[:1] not in ("", " ")), ""))
+    if not last or number[2] != last[2] or int(number[1]) == int(last[1]) + 1:
+        return text
+    if typed:
+        return f"{number[1]}\\{number[2]}{text[number.end() :]}"
+    return f"{APART}\n\n{text}"

@@ -21,8 +21,10 @@ from schemas.warnings import page_warning
 
 MODEL = "plain-text"
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n+")
-_HEADING = re.compile(r"^( {0,3})(#{1,6}(?:\s|$))", re.MULTILINE)
+_HEADING = re.compile(r"^( {0,3})(?=#{1,6}(?:\s|$))", re.MULTILINE)
 _RULE = re.compile(r"^( {0,3})(?=([-_*])(?:[ \t]*\2){2,}[ \t]*$)", re.MULTILINE)
+_UNDERLINE = re.compile(r"^( {0,3})(?=(?:=+|--?)[ \t]*$)", re.MULTILINE)
+_NUMBERED = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
 _PLACED = re.compile(r"^(?: {4}|\t)|\S(?: {3,}|\t)\S")
 """A line whose blanks put what is in it into its place: a column, a level."""
 
@@ -85,20 +87,54 @@ def text_page(index: int, text: str, decoded: Decoded) -> ConvertedPage:
 def _written(text: str, heartbeat: Callable[[], None]) -> str:
     """Return text as Markdown that shows it as it is.
 
-    Lists and quotes look in a text as in Markdown, and are not changed.
+    Lists and quotes look in a text as in Markdown, and are not changed; only numbers that Markdown
+    would count in another way are none of a list.
     """
     text = markdown.clean_characters(text)
     parts = []
+    numbers = _Numbers()
     for number, paragraph in enumerate(_PARAGRAPH_END.split(text.strip("\n"))):
         if number % _PROGRESS_EVERY == 0:
             heartbeat()
-        parts.append(_paragraph(paragraph))
+        parts.append(_paragraph(paragraph, numbers))
     return "\n\n".join(parts)
 
 
-def _paragraph(text: str) -> str:
+class _Numbers:
+    """The number that Markdown would count on from."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, str] | None = None
+
+    def interrupt(self) -> None:
+        """End the list."""
+        self._last = None
+
+    def escape(self, line: str) -> str:
+        """Return a line whose number is shown as it is."""
+        found = _NUMBERED.match(line)
+        if not found:
+            return line
+        number, sign = int(found[1]), found[2]
+        if self._last in (None, (number - 1, sign)):
+            self._last = number, sign
+            return line
+        return f"{found[1]}\\{line[found.end(1) :]}"
+
+
+def _paragraph(text: str, numbers: _Numbers) -> str:
     lines = text.split("\n")
     if len(lines) > 1 and 2 * sum(bool(_PLACED.search(line)) for line in lines) > len(lines):
+        numbers.interrupt()
         return blocks.fenced(text)
+    if not _NUMBERED.match(text) and not text[0].isspace():
+        numbers.interrupt()
     text = inline.escape("\n".join(line.strip() if _PLACED.match(line) else line for line in lines))
-    return _RULE.sub(r"\1\\", _HEADING.sub(r"\1\\\2", text))
+    first, *more = text.split("\n")
+    shown = numbers.escape(first)
+    if shown != first:
+        numbers.interrupt()
+    text = "\n".join([shown, *map(numbers.escape, more)])
+    for signs in (_HEADING, _RULE, _UNDERLINE):
+        text = signs.sub(r"\1\\", text)
+    return text

@@ -17,7 +17,19 @@ INLINE_TAGS = {"a", "img", "br", "span", "sup", "sub", "u", "s", "del", "ins", "
 BLOCK_TAGS = {"p", "ul", "ol", "li", "blockquote", "pre", "code", "hr", "em", "strong"}
 TABLE_TAGS = {"table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th"}
 TAGS = INLINE_TAGS | BLOCK_TAGS | TABLE_TAGS | {f"h{level}" for level in range(1, 7)}
-ATTRIBUTES = {"href", "title", "rel", "src", "alt", "class", "id", "start", "colspan", "rowspan"}
+ATTRIBUTES = {
+    "href",
+    "title",
+    "value",
+    "rel",
+    "src",
+    "alt",
+    "class",
+    "id",
+    "start",
+    "colspan",
+    "rowspan",
+}
 
 
 class Reader(HTMLParser):

@@ -32,6 +32,8 @@ def plain(markdown: str) -> str:
         ("$a_1$ and `b*c*`", "$a_1$ and b*c*"),
         ("- a\n- b\n  1. c\n  2. d\n\nend", "- a\n- b\n  1. c\n  2. d\n\nend"),
         ("1. a\n\n   more\n\n2. b", "1. a\n  more\n2. b"),
+        ("1. a\n2. b\n5. c\n6. d", "1. a\n2. b\n5. c\n6. d"),
+        ("2. a\n<!-- -->\n1. b\n   1. c\n   4. d", "2. a\n1. b\n  1. c\n  4. d"),
         ("a\n\n```py\nif x:\n\n    y\n```\n\nb", "a\n\nif x:\n\n    y\n\nb"),
         ("> quoted\n\n---\n\nafter", "quoted\n\nafter"),
         ("a <name> &amp; &lt;c>", "a <name> & <c>"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from ilios.engines.converters.blocks import APART
 from ilios.engines.converters.docx.blocks import Item
 
 MAX_DEPTH = 12
@@ -14,8 +15,6 @@ DEEPER_TWIPS = 90
 """An item of another list is below one that begins so much further left."""
 
 _NUMBER = re.compile(r"(\d{1,9})([.)])")
-APART = "<!-- -->"
-"""Between two lists, which Markdown would count as one."""
 
 
 class _Open(Struct, frozen=True):

@@ -23,6 +23,7 @@ from ilios.engines.converters.docx.lists import write_list
 from ilios.engines.converters.docx.source import Source
 from ilios.engines.converters.grid import MAX_SPAN, Grid, GridFull
 from ilios.engines.converters.inline import Run, render, safe_link
+from ilios.engines.converters.list_levels import followed
 from ilios.engines.page_limits import MAX_LINK
 from schemas.results import PageHeading, PageTable
 
@@ -58,14 +59,17 @@ class Writer:
             together = list(group)
             match kind:
                 case "item":
-                    pieces.append(self._list([one for one in together if isinstance(one, Item)]))
+                    text = self._list([one for one in together if isinstance(one, Item)])
+                    pieces.append(followed(pieces[-1:], text, typed=False))
                 case "code":
                     pieces.append(_fence([one for one in together if isinstance(one, Code)]))
                 case "quote":
                     quoted = "\n\n".join(self._block(one) for one in together)
                     pieces.append("\n".join(f"> {line}".rstrip() for line in quoted.split("\n")))
                 case _:
-                    pieces += [self._block(one) for one in together]
+                    for one in together:
+                        if text := self._block(one):
+                            pieces.append(followed(pieces[-1:], text, typed=True))
             self._source.tick()
         return "\n\n".join(filter(None, pieces))
 

@@ -59,7 +59,7 @@ def picture_page(
     """Return Markdown and the pictures in it as a page."""
     result = PageResult(
         index=index,
-        markdown=markdown.clean(text),
+        markdown=markdown.clean(text, hard_breaks=True),
         images=tuple(pictures.images),
         warnings=warnings,
     )

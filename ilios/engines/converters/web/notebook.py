@@ -11,6 +11,7 @@ import msgspec
 
 from actors.engines import Unconvertible
 from ilios.engines.converters import blocks, markdown
+from ilios.engines.converters.list_levels import followed
 from ilios.engines.converters.web import parsing, walk
 from ilios.engines.converters.web.html import picture_page, read_bounded
 from ilios.engines.converters.web.pictures import Pictures, data_of_url
@@ -40,9 +41,10 @@ def convert(
     parts: list[str] = []
     for cell in _cells(notebook):
         progress(0, 1)
-        parts += writer.cell(cell)
+        for part in filter(None, writer.cell(cell)):
+            parts.append(followed(parts[-1:], part, typed=False))
     progress(1, 1)
-    text = "\n\n".join(filter(None, parts))
+    text = "\n\n".join(parts)
     return Pages([picture_page(0, text, writer.pictures, writer.pictures.warnings())], MODEL)
 
 

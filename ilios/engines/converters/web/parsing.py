@@ -15,6 +15,7 @@ _TOO_DEEP = ("ERR_RESOURCE_LIMIT", "ERR_INTERNAL_ERROR", "ERR_NAME_TOO_LONG")
 _XML_INVALID = re.compile("[\x00-\x08\x0b\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,31});")
 _OF_XML = frozenset({"amp", "lt", "gt", "quot", "apos"})
+_DOCTYPE_START = re.compile(r"<!DOCTYPE", re.IGNORECASE)
 _DOCTYPE = re.compile(r"<!DOCTYPE[^\[>]*(?:\[.{0,10000}?\]\s*)?>", re.DOTALL | re.IGNORECASE)
 _NOT_SHOWN = re.compile(
     r"<(script|style|template|head)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)",
@@ -57,7 +58,7 @@ def parse_html(data: bytes) -> Page:
 def parse_xhtml(data: bytes) -> Page:
     """Parse XHTML, or what is meant as such as HTML."""
     text = _XML_INVALID.sub("\ufffd", decode_markup(data).text)
-    text = _ENTITY.sub(_entity, _DOCTYPE.sub("", text, count=1))
+    text = _ENTITY.sub(_entity, _without_doctype(text))
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -70,7 +71,14 @@ def parse_xhtml(data: bytes) -> Page:
     try:
         return Page(etree.fromstring(text[start:].strip().encode(), parser))
     except etree.XMLSyntaxError:
-        return parse_html(data)
+        return parse_html(_without_doctype(text).encode("utf-8-sig"))
+
+
+def _without_doctype(text: str) -> str:
+    """Return markup without its first declaration of a type, which may declare entities."""
+    start = _DOCTYPE_START.search(text)
+    found = _DOCTYPE.match(text, start.start()) if start else None
+    return text[: found.start()] + text[found.end() :] if found else text
 
 
 def title_of(root: Any) -> str:

@@ -20,7 +20,7 @@ def converted(path: Path, data: bytes, content_type: str) -> str:
     convert = registry.load_converter(content_type)
     pages = convert(path, LIMITS, lambda done, total: None, Reading(merged_cells="once"))
     assert [page.result.warnings for page in pages.pages] == [()] * len(pages.pages)
-    return "\n\n".join(page.result.markdown for page in pages.pages)
+    return "\n\n<!-- -->\n\n".join(page.result.markdown for page in pages.pages)
 
 
 def check(directory: Path, name: str, seed: int) -> None:

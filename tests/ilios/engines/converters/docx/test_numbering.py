@@ -49,6 +49,26 @@ def test_a_use_of_a_list_with_a_start_of_its_own_begins_anew(tmp_path: Path) -> 
     assert text.split("\n") == ["1. a", "2. b", "<!-- -->", "5. c", "6. d", "7. e"]
 
 
+def test_typed_numbers_are_not_counted_with_the_list_before_them(tmp_path: Path) -> None:
+    text = markdown_of(
+        tmp_path,
+        p("a", number=(1, 0)),
+        p("1986. The year"),
+        p("4. typed"),
+        p("5. typed"),
+        p("b", number=(1, 0)),
+        numbers=numbering({1: THREE}),
+    )
+    assert text.split("\n\n") == [
+        "1. a",
+        "1986\\. The year",
+        "4. typed",
+        "5. typed",
+        "<!-- -->",
+        "2. b",
+    ]
+
+
 def test_deeper_levels_begin_again_and_are_nested(tmp_path: Path) -> None:
     text = markdown_of(
         tmp_path,

@@ -1,17 +1,19 @@
 """The files of a book are its pages, in reading order."""
 
 from pathlib import Path
+from time import process_time
 
 import pytest
 
 from actors.content_types import EPUB
 from actors.engines import Unconvertible
 from ilios.engines.converters import registry
+from ilios.engines.converters.web.parsing import parse_xhtml
 from ilios.engines.pages import Reading
 from schemas.options import PageRange
 from tests import documents
 from tests.hostile_offices import parts_of
-from tests.ilios.engines.converters.markup import pages_of
+from tests.ilios.engines.converters.markup import markdown_of, pages_of
 from tests.ilios.engines.converters.web.test_html import picture
 from tests.markup_writers import epub_of
 
@@ -40,7 +42,7 @@ def test_files_become_pages_with_their_notes(tmp_path: Path) -> None:
     book = epub_of({"two.xhtml": "<p>Two & broken<br>x", "one.xhtml": ONE, "notes.xhtml": NOTES})
     pages = [page.result.markdown for page in pages_of(tmp_path / "a", EPUB, book)]
     assert pages == [
-        "Two & broken\nx",
+        "Two & broken  \nx",
         "# One 1\n\nSee[^1] and rest inside [outside](http://e.org/)",
         "[^1]: The note.",
     ]
@@ -97,3 +99,11 @@ def test_a_book_without_pages_is_damaged(package: str, tmp_path: Path) -> None:
     with pytest.raises(Unconvertible) as caught:
         pages_of(tmp_path / "a", EPUB, documents.zip_of(parts))
     assert caught.value.code == "corrupt"
+
+
+def test_a_declaration_of_a_type_is_no_text_and_takes_no_time(tmp_path: Path) -> None:
+    page = '<!DOCTYPE html [<!ENTITY a "b">]><html><body><p>x &a; y</p></body></html>'
+    assert "]>" not in markdown_of(tmp_path / "a", EPUB, epub_of({"a.xhtml": page}))
+    before = process_time()
+    parse_xhtml(b"<!DOCTYPE" * 20_000)
+    assert process_time() - before < 5
