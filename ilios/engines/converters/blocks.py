@@ -146,7 +146,7 @@ def _block_lines(block: Block) -> Iterator[str]:
             yield "* * *"
         case Quote(inner):
             for line in _lines(inner, tight=False):
-                yield f"> {line}".rstrip()
+                yield f"> {line}" if line.strip() else ">"
         case Items(items):
             yield from _item_lines(items)
 
@@ -169,7 +169,7 @@ def _item_lines(items: Sequence[Item]) -> Iterator[str]:
                     yield ""
                 yield f"{mark}{line}"
             else:
-                yield f"{indent}{line}".rstrip()
+                yield f"{indent}{line}" if line.strip() else ""
             empty = False
         first = first and empty
 
