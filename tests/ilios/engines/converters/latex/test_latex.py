@@ -39,6 +39,7 @@ def latex(body: str, path: Path, preamble: str = "") -> str:
         (r"a\footnote{b \textbf{c}} d", "a[^1] d\n\n[^1]: b **c**"),
         (r"\begin{quote}a\end{quote} \cite[p.~3]{k, l}", "> a\n\n[k, l, p.\N{NO-BREAK SPACE}3]"),
         (r"a\\b \unknown{c}\vspace{1cm} \textcolor{red}{d}", "a  \nb c d"),
+        (r"\begin{itemize}\item a\\b\\c\end{itemize}", "- a  \n  b  \n  c"),
         (r"\href{javascript:x}{a} costs \$5", "a costs $5"),
         (r"\begin{thebibliography}{9}\bibitem{k} Knuth.\end{thebibliography}", "- [k] Knuth."),
     ],
