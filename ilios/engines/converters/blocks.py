@@ -11,7 +11,7 @@ from ilios.engines.converters.markdown import one_line, table
 MAX_DEPTH = 30
 """Levels of lists and quotes; who builds blocks puts the content of deeper ones into the last."""
 
-_RULE = re.compile(r"^(\s*)([-_*=+~`#])(?=(?:[ \t]*\2){2,}[ \t]*$)", re.MULTILINE)
+_RULE = re.compile(r"^([^\S\n]*)([-_*=+~`#])(?=(?:[ \t]*\2){2,}[ \t]*$)", re.MULTILINE)
 """A line of text that would be a rule, an underline or a fence."""
 
 _HEARTBEAT_EVERY = 1000  # blocks

@@ -12,7 +12,7 @@ _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _BLANKS_ONLY = re.compile(r"^[ \t]++$", re.MULTILINE)
 _TRAILING_LAST = re.compile(r"(?<![ \t])[ \t]++(?=\n\n|\Z)")
-_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+_TRAILING = re.compile(r"(?<![ \t])[ \t]++$", re.MULTILINE)
 
 
 def clean(text: str, *, hard_breaks: bool = False) -> str:
