@@ -1,5 +1,7 @@
 """Markdown read by another program's parser, as the events of ``tests.drawn_documents``."""
 
+import re
+
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -7,6 +9,9 @@ from tests.drawn_documents import Event
 
 _TAGS = {"strong_open": "<b>", "strong_close": "</b>", "em_open": "<i>", "em_close": "</i>",
          "softbreak": " ", "hardbreak": " "}  # fmt: skip
+
+_CODE = re.compile(r"^ *(`{3,})\n.*?^ *\1$", re.MULTILINE | re.DOTALL)
+_NUMBER = re.compile(r"^ *(\d{1,9})[.)] ", re.MULTILINE)
 
 
 def events_of(markdown: str) -> list[Event]:
@@ -28,6 +33,18 @@ def events_of(markdown: str) -> list[Event]:
                 else ("code", token.info, token.content.rstrip("\n"))
             )
     return reader.events
+
+
+def numbers_written(markdown: str) -> list[int]:
+    """Return the numbers with which lines of Markdown begin, outside of code."""
+    text = _CODE.sub("", markdown)
+    return [int(found) for found in _NUMBER.findall(text)]
+
+
+def numbers_shown(markdown: str) -> list[int]:
+    """Return the numbers of items as a reader of the rendered Markdown sees them."""
+    items = (one for one in events_of(markdown) if one[0] == "item")
+    return [number for _, _, number, *_ in items if isinstance(number, int)]
 
 
 class _Reader:

@@ -11,7 +11,7 @@ from ilios.engines.converters.markdown import one_line, table
 MAX_DEPTH = 30
 """Levels of lists and quotes; who builds blocks puts the content of deeper ones into the last."""
 
-_RULE = re.compile(r"^(\s*)([-_*=+~`#])(?=(?:[ \t]*\2){2,}[ \t]*$)", re.MULTILINE)
+_RULE = re.compile(r"^([^\S\n]*)([-_*=+~`#])(?=(?:[ \t]*\2){2,}[ \t]*$)", re.MULTILINE)
 """A line of text that would be a rule, an underline or a fence."""
 
 _HEARTBEAT_EVERY = 1000  # blocks
@@ -146,7 +146,7 @@ def _block_lines(block: Block) -> Iterator[str]:
             yield "* * *"
         case Quote(inner):
             for line in _lines(inner, tight=False):
-                yield f"> {line}".rstrip()
+                yield f"> {line}" if line.strip() else ">"
         case Items(items):
             yield from _item_lines(items)
 
@@ -169,7 +169,7 @@ def _item_lines(items: Sequence[Item]) -> Iterator[str]:
                     yield ""
                 yield f"{mark}{line}"
             else:
-                yield f"{indent}{line}".rstrip()
+                yield f"{indent}{line}" if line.strip() else ""
             empty = False
         first = first and empty
 

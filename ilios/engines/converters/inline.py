@@ -17,7 +17,7 @@ _BEFORE_BRACKET = re.compile(r"[^\]\n]*(?:\](\()?|\n|$)")
 """Text up to a bracket that closes, with what makes it that of a link."""
 
 _INSIDE_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
-_LINE_START = re.compile(r"^(\s*)(?:([#>+=-])|(\d{1,9})([.)]))(?=\s|$)", re.MULTILINE)
+_LINE_START = re.compile(r"^([^\S\n]*)(?:([#>+=-])|(\d{1,9})([.)]))(?=\s|$)", re.MULTILINE)
 """What would begin a heading, a quote, a list or an underline."""
 
 _LINK_SCHEMES = re.compile(r"(?:https?|mailto|tel|ftp):", re.IGNORECASE)

@@ -10,16 +10,22 @@ _UNWANTED = re.compile(
 )
 _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _BLANK_LINES = re.compile(r"\n{3,}")
-_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+_BLANKS_ONLY = re.compile(r"^[ \t]++$", re.MULTILINE)
+_TRAILING_LAST = re.compile(r"(?<![ \t])[ \t]++(?=\n\n|\Z)")
+_TRAILING = re.compile(r"(?<![ \t])[ \t]++$", re.MULTILINE)
 
 
 def clean(text: str, *, hard_breaks: bool = False) -> str:
     """Return the text in NFC, without control characters and runs of blank lines.
 
-    Blanks at the end of a line go too, unless ``hard_breaks`` are meant by two of them.
+    Blanks at the end of a line go too, unless ``hard_breaks`` are meant by two of them, which
+    are none at the end of a paragraph.
     """
     text = clean_characters(text)
-    text = text if hard_breaks else _TRAILING.sub("", text)
+    if hard_breaks:
+        text = _TRAILING_LAST.sub("", _BLANKS_ONLY.sub("", text))
+    else:
+        text = _TRAILING.sub("", text)
     return _BLANK_LINES.sub("\n\n", text).strip("\n")
 
 

@@ -28,6 +28,7 @@ def write_list(items: Sequence[Item], texts: Sequence[str]) -> str:
     """Return items that follow one another, with their texts."""
     lines: list[str] = []
     above: list[_Open] = []
+    text_before = ""
     for item, text in zip(items, texts, strict=True):
         before: _Open | None = None
         while above and not _is_below(item, above[-1].item):
@@ -38,6 +39,9 @@ def write_list(items: Sequence[Item], texts: Sequence[str]) -> str:
         mark, number, sign = marker(item.label)
         if before and number is not None and not _goes_on(before, number, sign):
             lines.append(indent + APART)
+        if number not in (None, 1) and not before and above and text_before:
+            lines.append("")  # only a list from 1 can interrupt a paragraph (CommonMark, 5.3)
+        text_before = text
         first, *more = text.split("\n")
         lines.append(f"{indent}{mark} {first}" if first else f"{indent}{mark}")
         inner = " " * (len(indent) + len(mark) + 1)

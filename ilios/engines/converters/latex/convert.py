@@ -42,7 +42,7 @@ def convert(
     theorems = dict(_THEOREM.findall(source.text))
     numbers = references.numbers_of(source.text, frozenset(theorems))
     walk = Walk(source, numbers, theorems, reading.merged_cells, heartbeat)
-    text = markdown.clean(blocks.write(walk.document(), heartbeat))
+    text = markdown.clean(blocks.write(walk.document(), heartbeat), hard_breaks=True)
     page = text_page(0, text, decoded)
     left_out = [*walk.left_out] if source.complete else ["macros within macros", *walk.left_out]
     if left_out:

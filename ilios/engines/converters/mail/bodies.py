@@ -1,14 +1,17 @@
 """The plain text of a mail as Markdown."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ilios.engines.converters import inline, markdown
 from ilios.engines.converters.mail.message import Plain
 
 _QUOTE = re.compile(r"^((?:>[ ]?)+)(.*)$")
 _ITEM = re.compile(r"^(\s{0,3}(?:[-*+]|\d{1,3}[.)])\s+)(\S.*)$")
-_RULE = re.compile(r"^\s*([-=_*~#])\1{2,}\s*$")
+_RULE = re.compile(r"^\s*(?:([-=_*~#])\1{2,}|--|==)\s*$")
+_WRAPPED = range(60, 81)
+"""Widths at which programs wrap the lines of a text."""
+
 MAX_QUOTE_DEPTH = 20
 
 Line = tuple[int, str]
@@ -17,16 +20,35 @@ Line = tuple[int, str]
 
 def plain(body: Plain) -> str:
     """Return a plain text: its lines as they are, its quotes as quotes, its lists as lists."""
-    lines = _unflowed(_lines(body.source)) if body.flowed else _lines(body.source)
+    lines = list(_unflowed(_lines(body.source)) if body.flowed else _lines(body.source))
+    width = _width(lines)
     rendered: list[str] = []
-    before = 0
+    before, above = 0, ""
     for depth, text in lines:
         if depth != before and rendered:
             rendered.append(">" * min(depth, before))  # or the lines would continue the others
+        elif _is_continued(above, text) and (body.flowed or _has_space(above, text, width)):
+            rendered[-1] += "  "
         mark = ">" * depth + " " if depth else ""
-        rendered.append(mark + _escaped(text))
-        before = depth
-    return markdown.clean("\n".join(rendered))
+        rendered.append((mark + _escaped(text)).rstrip())
+        before, above = depth, text
+    return markdown.clean("\n".join(rendered), hard_breaks=True)
+
+
+def _width(lines: Iterable[Line]) -> int:
+    """Return the width to which the program of the sender has filled lines."""
+    widths = (len(text) for _, text in lines)
+    return max((width for width in widths if width in _WRAPPED), default=_WRAPPED.start)
+
+
+def _is_continued(above: str, text: str) -> bool:
+    """Whether two lines are of one paragraph."""
+    return bool(above.strip() and text.strip()) and not _ITEM.match(text)
+
+
+def _has_space(above: str, text: str, width: int) -> bool:
+    """Whether a program that fills lines would not have ended one: the sender has."""
+    return len(above.rstrip()) + 1 + len(text.split(maxsplit=1)[0]) <= width
 
 
 def _lines(text: str) -> Iterator[Line]:

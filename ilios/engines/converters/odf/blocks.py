@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ilios.engines.converters import inline, markdown
+from ilios.engines.converters.list_levels import followed
 from ilios.engines.converters.odf.inlines import InlineReader
 from ilios.engines.converters.odf.lists import ListReader
 from ilios.engines.converters.odf.names import attribute, child, count, tag
@@ -90,9 +91,9 @@ class BlockReader:
             self._block(element, found, depth + 1)
         self._end_code(found)
         self._end_quote(found)
-        found += self._inlines.after
+        _add(found, self._inlines.after)
         self._code, self._quote, self._inlines.after = outer
-        return [block for block in found if block.strip()]
+        return found
 
     def _block(self, element: Any, found: list[str], depth: int) -> None:
         name = tag(element)
@@ -106,7 +107,7 @@ class BlockReader:
         if depth > MAX_DEPTH:
             found.append(inline.escape(markdown.one_line(" ".join(element.itertext()))))
             return
-        found += self._readers.get(name, self._other)(element, depth)
+        _add(found, self._readers.get(name, self._other)(element, depth))
         self._add_anchored(found)
 
     def _readable(self) -> dict[str, Callable[[Any, int], list[str]]]:
@@ -136,7 +137,7 @@ class BlockReader:
         return self.blocks(element, depth)
 
     def _add_anchored(self, found: list[str]) -> None:
-        found += self._inlines.after
+        _add(found, self._inlines.after)
         self._inlines.after.clear()
 
     def _styled_lines(self, element: Any, found: list[str]) -> bool:
@@ -163,7 +164,7 @@ class BlockReader:
     def _end_quote(self, found: list[str]) -> None:
         if self._quote:
             lines = "\n\n".join(filter(None, self._quote)).split("\n")
-            found.append("\n".join(f"> {line}".rstrip() for line in lines))
+            found.append("\n".join(f"> {line}" if line.strip() else ">" for line in lines))
         self._quote = []
 
     def _paragraph(self, element: Any, depth: int = 0) -> str:
@@ -199,3 +200,10 @@ class BlockReader:
         if not text:
             return ""
         return f"{'#' * min(level, MAX_HEADING)} {f'{label} {text}'.strip()}"
+
+
+def _add(found: list[str], blocks: Iterable[str]) -> None:
+    """Add blocks, whose lists keep the numbers they begin with."""
+    for block in blocks:
+        if block.strip():
+            found.append(followed(found[-1:], block, typed=False))

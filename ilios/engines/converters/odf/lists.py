@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ilios.engines.converters.list_levels import followed
 from ilios.engines.converters.odf.names import attribute, count, tag
 from ilios.engines.converters.odf.numbering import Counters
 from ilios.engines.converters.odf.styles import MAX_LEVEL, Level, Styles
 
 _MARKDOWN_NUMBER = re.compile(r"\d{1,9}[.)]")
+_OTHER_START = re.compile(r"(?!1[.)] )\d{1,9}[.)] ")
 _ITEM_TAGS = ("text:list-item", "text:list-header")
 
 Blocks = Callable[[Any, int], list[str]]
@@ -59,7 +61,9 @@ class ListReader:
         found: list[tuple[bool, str]] = []
         for item in element:
             if tag(item) in _ITEM_TAGS:
-                found += self._item(item, style, level, counters, depth)
+                for is_item, text in self._item(item, style, level, counters, depth):
+                    before = [last for _, last in found[-1:]] if is_item else []
+                    found.append((is_item, followed(before, text, typed=False)))
         return found
 
     def _item(
@@ -77,6 +81,7 @@ class ListReader:
             marker = _marker(label, settings)
         found: list[tuple[bool, str]] = []
         lines: list[str] = []
+        last = ""  # what Markdown would count on from
         for one in children:
             match tag(one):
                 case "text:h":
@@ -89,12 +94,14 @@ class ListReader:
                     own = attribute(one, "text:style-name") or style
                     below = self._nested(one, own, level, counters, depth)
                     if all(is_item for is_item, _ in below):
-                        lines += [text for _, text in below]
+                        lines += _below(lines, last, [text for _, text in below])
+                        last = "\n".join(text for _, text in below)
                     else:
                         found += _item_lines(marker, lines)
                         lines, marker = [], ""
                         found += below
                 case _:
+                    last = ""
                     inner = self._blocks([one], depth)
                     if lines and inner:
                         lines.append("")
@@ -106,12 +113,7 @@ class ListReader:
     ) -> list[tuple[bool, str]]:
         if level >= MAX_LEVEL:
             return [(True, text) for text in self._blocks(_flat(element), depth)]
-        below = self._items(element, style, level + 1, counters, depth + 1)
-        return [
-            (is_item, line)
-            for is_item, text in below
-            for line in (text.split("\n") if is_item else [text])
-        ]
+        return self._items(element, style, level + 1, counters, depth + 1)
 
     def _paragraph_style(self, paragraph: Any) -> str:
         return self._styles.list_style(attribute(paragraph, "text:style-name")) or ""
@@ -128,6 +130,15 @@ def _marker(label: str, settings: Level) -> str:
     if label.isdigit() and len(label) < 10 and not settings.suffix:
         return f"{label}. "
     return f"- {label} " if label else "- "
+
+
+def _below(lines: list[str], last: str, items: list[str]) -> list[str]:
+    """Return the lines of a list that Markdown sees below the text or the list before it."""
+    text = followed([last] if last else [], "\n".join(items), typed=False)
+    below = text.split("\n")
+    # A list that does not begin at 1 cannot interrupt a paragraph (CommonMark, 5.3).
+    apart = lines and not last and _OTHER_START.match(text)
+    return ["", *below] if apart else below
 
 
 def _item_lines(marker: str, lines: list[str]) -> list[tuple[bool, str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.engines import Unconvertible
 from ilios.engines.converters import markdown
+from ilios.engines.converters.list_levels import followed
 from ilios.engines.converters.odf.blocks import BlockReader
 from ilios.engines.converters.odf.changes import Changes
 from ilios.engines.converters.odf.inlines import InlineReader
@@ -88,14 +89,15 @@ class SlideReader:
             if _is_title(shape):
                 title = markdown.one_line(" ".join(found).replace("\\\n", " "))
                 found = [f"# {title.lstrip('#').strip()}"] if title else []
-            blocks += found
+            for block in found:
+                blocks.append(followed(blocks[-1:], block, typed=False))
         blocks += inlines.notes
         blocks += _notes(slide, reader)
         warnings = [page_warning("content_left_out", detail) for detail in reader.left_out]
         pictures = inlines.pictures
         result = PageResult(
             index=index,
-            markdown=markdown.clean("\n\n".join(filter(None, blocks))),
+            markdown=markdown.clean("\n\n".join(filter(None, blocks)), hard_breaks=True),
             images=tuple(pictures.images),
             warnings=(*warnings, *pictures.warnings),
         )
@@ -135,4 +137,8 @@ def _notes(slide: Any, reader: BlockReader) -> list[str]:
     text = "\n\n".join(reader.blocks(shapes))
     if not text.strip():
         return []
-    return ["\n".join(f"> {line}".rstrip() for line in ["**Notes**", "", *text.split("\n")])]
+    return [
+        "\n".join(
+            f"> {line}" if line.strip() else ">" for line in ["**Notes**", "", *text.split("\n")]
+        )
+    ]

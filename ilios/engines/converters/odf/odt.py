@@ -75,7 +75,7 @@ def _page(package: Package, body: Any, reading: Reading, heartbeat: Heartbeat) -
     warnings = [page_warning("content_left_out", detail) for detail in reader.left_out]
     result = PageResult(
         index=0,
-        markdown=markdown.clean("\n\n".join(blocks)),
+        markdown=markdown.clean("\n\n".join(blocks), hard_breaks=True),
         images=tuple(pictures.images),
         header=headers or None,
         footer=footers or None,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ilios.engines.converters import markdown
+from ilios.engines.converters.blocks import APART
 from ilios.engines.converters.grid import MAX_SPAN, Grid, GridFull
 from ilios.engines.converters.odf.names import attribute, count, tag
 from schemas.options import MergedCells
@@ -91,7 +92,8 @@ class TableReader:
                 pieces.append(self._nested_text(one, depth))
             else:
                 pieces += self._blocks([one], depth + 1)
-        text = markdown.one_line(" ".join(pieces))
+        text = " ".join(pieces).replace("  \n", "<br>").replace(APART, "")
+        text = markdown.one_line(text)
         return text or (attribute(cell, "office:value") if not len(cell) else "")
 
     def _nested_text(self, table: Any, depth: int) -> str:

@@ -33,6 +33,12 @@ class Item(Struct, frozen=True):
         """How far the text of the item is from the beginning of its mark."""
         return len(self.mark.split()[0]) + 1
 
+    @property
+    def interrupts(self) -> bool:
+        """Whether it begins a list below a paragraph without an empty line (CommonMark, 5.3)."""
+        number = _NUMBER.fullmatch(self.mark)
+        return number is None or int(number[1]) == 1
+
     def goes_on(self, before: "Item") -> bool:
         """Whether Markdown shows its number after the item before, or begins a list by itself."""
         mine, other = _NUMBER.fullmatch(self.mark), _NUMBER.fullmatch(before.mark)

@@ -89,7 +89,9 @@ class _SlideWriter:
         hidden = HIDDEN if self._root.get("show", "1") in ("0", "false") else ""
         titles = [f"# {title}" for title in self._titles]
         after = [self._notes(), *self._comments()]
-        written = markdown.clean("\n\n".join(filter(None, [*titles, hidden, *blocks, *after])))
+        written = markdown.clean(
+            "\n\n".join(filter(None, [*titles, hidden, *blocks, *after])), hard_breaks=True
+        )
         self._notices.images += self._pictures.left_out
         for name in self._pictures.unreadable:
             self._notices.unreadable(name)
@@ -219,9 +221,9 @@ class _SlideWriter:
             if body is not None and (placeholder is None or placeholder.type not in _NOT_NOTES):
                 texts.append(text.paragraphs(body, links))
         self._links.used.update(links.used)
-        notes = markdown.clean("\n\n".join(filter(None, texts)))
+        notes = markdown.clean("\n\n".join(filter(None, texts)), hard_breaks=True)
         lines = ["**Notes**", "", *notes.splitlines()]
-        return "\n".join(f"> {line}".rstrip() for line in lines) if notes else ""
+        return "\n".join(f"> {line}" if line else ">" for line in lines) if notes else ""
 
     def _comments(self) -> list[str]:
         if not self._reading.comments:

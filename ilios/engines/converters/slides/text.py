@@ -16,6 +16,7 @@ from ilios.engines.converters.slides.styles import TextStyle, level_of
 _SHOWN_ELSEWHERE = ("slidenum", "datetime")
 """Fields that a viewer fills in."""
 
+_HARD_BREAK = "  \n"
 NO_STYLE = TextStyle((), listed=False)
 
 
@@ -72,8 +73,12 @@ class _Paragraphs:
         indent = " " * sum(one.width for one in self._above)
         if before and before.level == level and not item.goes_on(before):
             self.lines.append(f"{indent}{APART}")
-        words = inline.escape_line_starts(markdown.one_line(text))
-        self.lines.append(f"{indent}{item.mark} {words}")
+        if not before and self._above and not item.interrupts:
+            self.lines.append("")
+        parts = filter(None, map(markdown.one_line, text.split(_HARD_BREAK)))
+        words = inline.escape_line_starts(_HARD_BREAK.join(parts))
+        below = f"\n{indent}{' ' * item.width}"
+        self.lines.append(f"{indent}{item.mark} {words}".replace("\n", below))
         self._above.append(item)
 
     def _item(self, level: int, bullet: Any) -> Item:
@@ -98,10 +103,10 @@ def cell(body: Any, links: Links) -> str:
     """Return the text of a table cell: bold throughout is the style of the cell, not of words."""
     written = [list(runs(one, links)) for one in body.iterchildren(f"{A}p")]
     bold = all(run.bold for pieces in written for run in pieces if run.text.strip())
-    return _joined(written, plain=bold)
+    return _joined(written, plain=bold, line_break="<br>")
 
 
-def _joined(written: Sequence[Sequence[Run]], *, plain: bool) -> str:
+def _joined(written: Sequence[Sequence[Run]], *, plain: bool, line_break: str = " ") -> str:
     """Return the runs of paragraphs on one line, with bold and italics unless it is ``plain``."""
     texts = (
         inline.render(
@@ -109,11 +114,17 @@ def _joined(written: Sequence[Sequence[Run]], *, plain: bool) -> str:
         )
         for pieces in written
     )
-    return markdown.one_line(" ".join(texts))
+    return markdown.one_line(" ".join(texts).replace(_HARD_BREAK, line_break))
 
 
 def _lines(text: str) -> str:
-    return "\n".join(filter(None, map(markdown.one_line, text.split("\n"))))
+    """Return text without empty lines, whose line breaks stay hard ones."""
+    parts = ("\n".join(_full_lines(part)) for part in text.split(_HARD_BREAK))
+    return _HARD_BREAK.join(filter(None, parts))
+
+
+def _full_lines(text: str) -> Iterator[str]:
+    return filter(None, map(markdown.one_line, text.split("\n")))
 
 
 def runs(paragraph: Any, links: Links) -> Iterator[Run]:

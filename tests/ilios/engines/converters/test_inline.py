@@ -1,8 +1,12 @@
 """Runs of one style as Markdown."""
 
+from time import process_time
+
 import pytest
 
+from ilios.engines.converters import blocks
 from ilios.engines.converters.inline import Run, escape, escape_line_starts, render, safe_link
+from ilios.engines.converters.markdown import clean
 
 
 def test_neighbours_of_one_style_are_one_and_blanks_stand_outside_of_marks() -> None:
@@ -55,3 +59,14 @@ def test_brackets_are_escaped_where_they_would_be_a_link() -> None:
     assert escape("[a] [b](c) [[d](e)") == r"[a] \[b](c) \[\[d](e)"
     assert escape("[a]\n(b) [c\n](d)") == "[a]\n(b) [c\n](d)"
     assert escape("[" * 200_000) == "[" * 200_000  # at once
+
+
+def test_thousands_of_empty_lines_and_blanks_take_no_time() -> None:
+    before = process_time()
+    lines = "a" + "  \n" * 20_000 + "b"
+    assert escape_line_starts(lines) == lines
+    assert blocks.paragraph_text((Run(lines),)).endswith("b")
+    blanks = "a" + " " * 100_000 + "b"
+    assert clean(blanks) == clean(blanks, hard_breaks=True) == blanks
+    assert clean(lines, hard_breaks=True) == clean(lines) == "a\n\nb"
+    assert process_time() - before < 3

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ilios.engines.pages import Reading
+from tests.read_markdown import numbers_shown, numbers_written
 from tests.word_documents import converted
 from tests.word_maker import Maker
 
@@ -28,6 +29,7 @@ def differences(seed: int, path: Path) -> list[str]:
     """Return what is wrong with the Markdown of the document of a seed."""
     made = Maker(seed).make()
     markdown = converted(path, made.data, Reading(merged_cells="once")).result.markdown
+    assert numbers_shown(markdown) == numbers_written(markdown), f"numbers of seed {seed}"
     lines = lines_of(markdown)
     wanted = [f"{fact.start}{fact.text}".rstrip() for fact in made.facts]
     if lines == wanted:

@@ -24,7 +24,7 @@ def test_headers_and_text_of_a_mail_are_a_page() -> None:
         "**From:** Bert Beispiel <bert@example.org>\n\n"
         "**To:** Anna Muster <anna@example.org>\n\n"
         "**Date:** Sat, 28 Nov 2026 11:38:10 +0000\n\n"
-        "Dear Anna,\n\nfirst line\nsecond line"
+        "Dear Anna,\n\nfirst line  \nsecond line"
     )
 
 
@@ -170,8 +170,20 @@ def test_plain_text_has_no_markup_but_its_lists() -> None:
     text = "# no heading\n*stars* and <b>tags</b>\n- one\n- two\n---\n    indented\n"
     page = texts(mails.mail(text=text).as_bytes())[0]
     assert page.endswith(
-        "\\# no heading\n\\*stars\\* and \\<b>tags\\</b>\n- one\n- two\n\\---\nindented"
+        "\\# no heading  \n\\*stars\\* and \\<b>tags\\</b>\n- one\n- two  \n\\---  \nindented"
     )
+
+
+def test_lines_that_the_sender_has_ended_stay_lines_and_filled_ones_go_on() -> None:
+    filled = "These are lines that the program of the sender has filled to the end, so\nthey go on."
+    address = "Bert Beispiel\nA Street 1\nTown"
+    text = f"{filled}\n\n{address}\n-- \n> Dear Bert,\n> thanks  \n>\n> {address[:5]}\n"
+    assert texts(mails.mail(text=text).as_bytes())[0].endswith(
+        f"{filled}\n\nBert Beispiel  \nA Street 1  \nTown  \n\\--\n\n"
+        "> Dear Bert,  \n> thanks\n>\n> Bert"
+    )
+    flowed = HEAD + b"Content-Type: text/plain; format=flowed\r\n\r\n" + filled.encode()
+    assert texts(flowed)[0].endswith(filled.replace("\n", "  \n"))
 
 
 def test_signed_mails_are_read_and_encrypted_ones_are_named() -> None:

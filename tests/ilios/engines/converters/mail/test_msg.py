@@ -32,7 +32,7 @@ def test_headers_text_and_attachments_are_pages() -> None:
         "# Größe\n\n**From:** Bert Beispiel <bert@example.org>\n\n"
         "**To:** Anna Muster <anna@example.org>\n\n**Cc:** copy@example.org\n\n"
         "**Date:** Sat, 28 Nov 2026 11:38:10 +0000\n\n"
-        "**Attachments:** report.docx, forwarded, noise.bin\n\nDear Anna,\nsome words."
+        "**Attachments:** report.docx, forwarded, noise.bin\n\nDear Anna,  \nsome words."
     )
     assert pages[1].result.markdown == "# report.docx\n\nWords of the report."
     assert pages[2].result.markdown.startswith("# forwarded\n\n**Subject:** Inner")

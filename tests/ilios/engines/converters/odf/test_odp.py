@@ -26,6 +26,11 @@ def test_each_slide_is_a_page_with_its_title_first() -> None:
     assert (page.result.index, page.result.markdown) == (1, "Words in a box.")
 
 
+def test_lists_of_two_boxes_have_their_own_numbers() -> None:
+    boxes = (frame(items(paragraph("a"), paragraph("b"))), frame(items(paragraph("c"))))
+    assert texts(odp(slide(*boxes))) == ["1. a\n2. b\n\n<!-- -->\n\n1. c"]
+
+
 def test_hidden_slides_are_marked_and_what_the_template_repeats_is_left_out() -> None:
     shapes = (frame(paragraph("Secret"), "title"), frame(paragraph("3"), "page-number"))
     assert texts(odp(slide(*shapes, style="off"), automatic=HIDDEN)) == [

@@ -9,6 +9,7 @@ from tests import documents
 from tests import opendocuments as odf
 from tests.conversions import convert, messages, texts
 from tests.opendocuments import heading, items, odt, paragraph
+from tests.read_markdown import numbers_shown, numbers_written
 
 SPANS = (
     '<style:style style:name="up" style:family="text">'
@@ -64,6 +65,45 @@ def test_headings_have_their_levels_and_numbers() -> None:
     assert text_of(odt(*body)) == "# One\n\n## Two\n\n## Three\n\n# Four"
 
 
+def test_line_breaks_stay_in_texts_and_items_and_quotes_and_tables() -> None:
+    lines = "A Street<text:line-break/>1. Town<text:line-break/>Land"
+    cells = "".join(f"<table:table-cell>{p(one)}</table:table-cell>" for one in (lines, "x"))
+    body = (
+        p(lines),
+        items(p(lines)),
+        p(lines).replace("<text:p", '<text:p text:style-name="Quotations"'),
+        f"<table:table><table:table-row>{cells}</table:table-row></table:table>",
+        p("a<text:line-break/><text:line-break/><text:line-break/>b<text:line-break/>"),
+    )
+    assert text_of(odt(*body, styles=NAMED)) == (
+        "A Street  \n1\\. Town  \nLand\n\n"
+        "1. A Street  \n   1\\. Town  \n   Land\n\n"
+        "> A Street  \n> 1\\. Town  \n> Land\n\n"
+        "| A Street<br>1\\. Town<br>Land | x |\n| --- | --- |\n\n"
+        "a\n\nb"
+    )
+
+
+def test_each_list_has_the_numbers_it_begins_with() -> None:
+    def begin(text: str, number: int) -> str:
+        return text.replace("<text:list-item>", f'<text:list-item text:start-value="{number}">', 1)
+
+    deep = paragraph("ten") + begin(items(paragraph("five")), 5) + begin(items(paragraph("2")), 2)
+    body = (
+        items(paragraph("one"), paragraph("two")),
+        items(paragraph("one again")),
+        begin(items(paragraph("nine"), deep), 9),
+        begin(items(paragraph("one"), paragraph("two")), 1),
+    )
+    page = text_of(odt(*body, paragraph("3. is typed")))
+    assert numbers_shown(page) == numbers_written(page) == [1, 2, 1, 9, 10, 5, 2, 1, 2]
+    section = f"<text:section>{body[0]}</text:section>"
+    assert numbers_shown(text_of(odt(section, section))) == [1, 2, 1, 2]
+    cells = "".join(f"<table:table-cell>{one}</table:table-cell>" for one in (body[0] * 2, p("x")))
+    row = f"<table:table><table:table-row>{cells}</table:table-row></table:table>"
+    assert text_of(odt(row)).startswith("| 1. one 2. two 1. one 2. two | x |")
+
+
 def test_lists_go_on_restart_and_nest() -> None:
     inner = items(paragraph("inner one"), paragraph("inner two"), style="B")
     start = items(paragraph("seven")).replace(
@@ -80,7 +120,7 @@ def test_lists_go_on_restart_and_nest() -> None:
     )
     assert text_of(odt(*body)) == (
         "1. one\n2. two\n\n   still two\n   - inner one\n   - inner two\n\nbetween\n\n"
-        "3. three\n\n1. new one\n\nbetween\n\n4. four\n\n7. seven"
+        "3. three\n\n<!-- -->\n\n1. new one\n\nbetween\n\n4. four\n\n<!-- -->\n\n7. seven"
     )
 
 

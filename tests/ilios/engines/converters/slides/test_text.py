@@ -9,11 +9,13 @@ from tests.presentations import (
     Slide,
     body,
     box,
+    cell,
     paragraph,
     presentation,
     run,
     runs,
     shape,
+    table,
     title,
 )
 
@@ -31,6 +33,15 @@ def test_a_title_is_a_heading_and_comes_first(converted: Converted) -> None:
     assert converted(Slide([centred]))[0].result.markdown == "# Centred"
     split = shape(lines, holder='type="title"')
     assert converted(Slide([split]))[0].result.markdown == "# Two lines"
+
+
+def test_line_breaks_stay_in_texts_and_items_and_tables(written: Written) -> None:
+    lines = runs(run("A Street 1"), "<a:br/>", run("2. Town"), "<a:br/>", run("Land"))
+    assert written(shape(lines)) == "A Street 1  \n2\\. Town  \nLand"
+    assert written(body(lines)) == "- A Street 1  \n  2\\. Town  \n  Land"
+    assert written(table([cell("@").replace(paragraph("@"), lines), cell("x")])).startswith(
+        "| A Street 1<br>2. Town<br>Land | x |"
+    )
 
 
 def test_a_slide_without_a_title_has_no_heading(converted: Converted) -> None:

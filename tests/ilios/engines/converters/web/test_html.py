@@ -40,6 +40,8 @@ def picture() -> bytes:
         ("H<sub>2</sub>O 10<sup>6</sup> <del>x</del> <kbd>k</kbd>",
          "H<sub>2</sub>O 10<sup>6</sup> ~~x~~ `k`"),
         ("a<br>b<hr>c", "a  \nb\n\n* * *\n\nc"),
+        ("<ul><li>a<br>b<br>c<li>d</ul>", "- a  \n  b  \n  c\n- d"),
+        ("<blockquote>a<br>b<br>c</blockquote>", "> a  \n> b  \n> c"),
         ("<q>a</q> <ruby>b<rp>(</rp><rt>c</rt><rp>)</rp></ruby>", "“a” b(c)"),
         ("1. a<p># b<p>* c<p>---<p>&amp;lt;", "1\\. a\n\n\\# b\n\n\\* c\n\n\\---\n\n\\&lt;"),
         ("<details><summary>S</summary>in</details>", "**S**\n\nin"),
