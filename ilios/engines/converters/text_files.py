@@ -17,7 +17,7 @@ from ilios.engines.pages import (
     selected_indices,
 )
 from schemas.results import PageResult
-from schemas.warnings import page_warning
+from schemas.warnings import PageWarning, page_warning
 
 MODEL = "plain-text"
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n+")
@@ -78,9 +78,12 @@ def _split_pages(text: str) -> list[str]:
     return pages
 
 
-def text_page(index: int, text: str, decoded: Decoded) -> ConvertedPage:
+def text_page(
+    index: int, text: str, decoded: Decoded, warnings: tuple[PageWarning, ...] = ()
+) -> ConvertedPage:
     """Return a page of a text, with a warning where its encoding is not certain."""
-    warnings = (page_warning("encoding_guessed", decoded.encoding),) if decoded.guessed else ()
+    if decoded.guessed:
+        warnings = (page_warning("encoding_guessed", decoded.encoding), *warnings)
     return ConvertedPage(PageResult(index=index, markdown=text, warnings=warnings))
 
 

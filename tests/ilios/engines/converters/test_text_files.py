@@ -66,6 +66,14 @@ def test_markdown_is_passed_through(tmp_path: Path) -> None:
     assert markdown_of(tmp_path / "a", MARKDOWN, f"\ufeff{text}\n".replace("\n", "\r\n")) == text
 
 
+def test_unsafe_links_of_markdown_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    (page,) = pages_of(tmp_path / "a", MARKDOWN, "[a](javascript:x) <img src='data:x'>  \nb")
+    assert page.result.markdown == '[a]() <img src="">  \nb'
+    (warning,) = page.result.warnings
+    assert warning.code == "links_left_out"
+    assert ": 2" in warning.message
+
+
 def test_a_text_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x" * 101)
     with pytest.raises(Unconvertible) as caught:
