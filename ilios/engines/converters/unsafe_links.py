@@ -16,8 +16,10 @@ from msgspec import Struct
 from ilios.engines.converters.link_schemes import ATTRIBUTE, BEGINNING, SCHEME, SCHEMES
 from schemas.warnings import PageWarning, page_warning
 
+MAX_LINES = 100_000
 MAX_OPENED = 2000
-"""Brackets in one paragraph that are looked at; of more the schemes in it are written apart."""
+"""Brackets in one paragraph that are looked at. In longer texts, and paragraphs with more, every
+such scheme has its colon written as ``%3A``, in code, too: it is none of an address then."""
 
 MAX_PARENTHESES = 32
 """Nested ones in a destination, as parsers of Markdown have it."""
@@ -64,6 +66,8 @@ def without_unsafe_links(text: str) -> tuple[str, int]:
     """Return Markdown without addresses that execute or embed, and how many there were."""
     if not SCHEME.search(text):
         return text, 0
+    if text.count("\n") > MAX_LINES:
+        return SCHEME.subn(lambda found: _disarmed(found[0]), text)
     environment: dict[str, Any] = {}
     source = _Source(text)
     before = ""
@@ -164,7 +168,7 @@ def _in_html(text: str) -> Iterator[Edit]:
 def _in_text(text: str) -> Iterator[Edit]:
     if text.count("](") + text.count("<") > MAX_OPENED:
         for found in SCHEME.finditer(text):
-            yield Edit(found.start(), found.end(), _COLON.sub("", found[0]) + "%3A")
+            yield Edit(found.start(), found.end(), _disarmed(found[0]))
         return
     extents = list(_extents(text, list(_code_spans(text))))
     if _MAY_HIDE_CODE.search(text) or any("`" in text[one.start : one.end] for one in extents):
@@ -172,6 +176,10 @@ def _in_text(text: str) -> Iterator[Edit]:
         extents = list(_extents(text, []))
     for extent in extents:
         yield from extent.edits
+
+
+def _disarmed(scheme: str) -> str:
+    return _COLON.sub("%3A", scheme)
 
 
 def _code_spans(text: str) -> Iterator[tuple[int, int]]:

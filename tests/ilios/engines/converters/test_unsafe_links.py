@@ -104,6 +104,12 @@ def test_no_such_address_is_left_whatever_the_markdown() -> None:
     assert unsafe > 300
 
 
+@pytest.mark.parametrize("padding", ["\n" * 100_001, "[](x)" * 2001])
+def test_in_very_long_texts_the_schemes_are_written_apart(padding: str) -> None:
+    text, count = without_unsafe_links(f"[a](data&#58;x) &#x6a;avascript\\:{padding}")
+    assert (text, count) == (f"[a](data%3Ax) &#x6a;avascript%3A{padding}", 2)
+
+
 @pytest.mark.parametrize(
     "piece",
     ["[", "](javascript:", "](<", "`", "<a b='", "<a href=", "![", "[a]: ", "&#0", "> ", "<!--",
