@@ -26,6 +26,18 @@ from tests.ilios.engines.converters.markup import markdown_of, pages_of
         ("    def f():\n        pass", "```\n    def f():\n        pass\n```"),
         ("    Indented once,\nthen not.", "Indented once,\nthen not."),
         ("a\r\nb\rc\0d\x1a", "a\nb\ncd"),
+        ("def f(x):\n    return x", "```\ndef f(x):\n    return x\n```"),
+        (
+            "if (x) {\n\tx();\n\n\treturn;\n}\n\nend",
+            "```\nif (x) {\n\tx();\n\n\treturn;\n}\n```\n\nend",
+        ),
+        ("a:\n  b: 1\n\n  c: 2\n", "```\na:\n  b: 1\n\n  c: 2\n```"),
+        ("Error: no\n  at f (a.js:1)\n\nText", "```\nError: no\n  at f (a.js:1)\n```\n\nText"),
+        (
+            "Prose that hangs\n  below its line,\nand goes on.",
+            "Prose that hangs\n  below its line,\nand goes on.",
+        ),
+        ("Points:\n  - one\n  - two", "Points:\n  - one\n  - two"),
     ],
 )
 def test_plain_text_is_shown_as_it_is(text: str, markdown: str, tmp_path: Path) -> None:
