@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.content_types import EML, HTML, RTF
+from actors.content_types import EML, HTML, LATEX, RTF
 from tests.ilios.engines.converters.markup import pages_of
 
 PAGE = "<p><a href='javascript:x'>one</a> <a href='http://x'>two</a> <a href='#x'>three</a></p>"
@@ -15,6 +15,7 @@ PAGE = "<p><a href='javascript:x'>one</a> <a href='http://x'>two</a> <a href='#x
     [
         (HTML, f"<!DOCTYPE html><html>{PAGE}"),
         (EML, f"From: a@b.c\nSubject: s\nContent-Type: text/html\n\n{PAGE}"),
+        (LATEX, r"\documentclass{article}\begin{document}\href{javascript:x}{one}\end{document}"),
         (RTF, r'{\rtf1 {\field{\*\fldinst HYPERLINK "javascript:x"}{\fldrslt one}}}'),
     ],
 )

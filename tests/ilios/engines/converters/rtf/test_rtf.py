@@ -31,7 +31,7 @@ def rtf(body: str, reading: Reading = WHOLE, *, path: Path) -> str:
         (r"\'e9 \u8364? \u-10179?\u-8704? {\uc2\u12354 ab}c {\uc0\u228}d", "é € 😀 あc äd"),
         (r"{\f1\'cf\'f0\'e8} {\f2\'93\'fa\'96\'7b}", "При 日本"),
         (r"a\line b\tab c\~d\_e\emdash\{\}\\",
-         "a\nb c\N{NO-BREAK SPACE}d\N{NON-BREAKING HYPHEN}e—{}\\\\"),
+         "a  \nb c\N{NO-BREAK SPACE}d\N{NON-BREAKING HYPHEN}e—{}\\\\"),
         (r"{\v hidden}shown{\*\unknown gone}{\*\bkmkstart x}{\bin4 }{{{ok", "shownok"),
         (r'{\field{\*\fldinst{HYPERLINK "http://e.org/x"}}{\fldrslt{\ul link}}} z',
          "[link](http://e.org/x) z"),
