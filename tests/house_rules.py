@@ -81,6 +81,15 @@ LATE_IMPORTS = {
     ("ilios/runtime/event_loop.py", "uvloop"): "there are no wheels of it for some platforms",
     ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
     "second and 50 MB, which a service without a key must not pay for",
+    **{
+        (f"ilios/formats/{file}.py", f"ilios.formats.{name}"): "the parser of Markdown takes 7 MB, "
+        "which a service without a request for these formats must not pay for"
+        for file, name in (
+            ("as_html", "fragments.fragments"),
+            ("as_text", "fragments.fragments"),
+            ("as_chunks", "chunking.Chunker"),
+        )
+    },
     ("ilios/engines/converters/registry.py", "*"): "a child loads the one converter its document "
     "needs",
     **{

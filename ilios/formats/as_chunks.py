@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import structs
 
-from ilios.formats.chunking import Chunker
 from ilios.formats.declaration import (
     DEFAULT_CHUNK_SIZE,
     Format,
@@ -22,6 +21,9 @@ _encode = msgspec.json.Encoder().encode
 
 class _ChunkRenderer(PageRenderer):
     def __init__(self, name: str, document_id: str | None, options: FormatOptions) -> None:
+        # Late: the parser is not loaded before somebody asks for chunks.
+        from ilios.formats.chunking import Chunker  # noqa: PLC0415
+
         self._chunker = Chunker(options.chunk_size or DEFAULT_CHUNK_SIZE)
         # Lines of several documents may be put into one file.
         self._source: dict[str, str] = (

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from html import escape
 
 from ilios.formats.declaration import Format, FormatOptions, Page, PageRenderer
-from ilios.formats.fragments import fragments
 from ilios.formats.pages import printed, streamed
 from ilios.visible import clean_name
 
@@ -36,6 +35,9 @@ class _HtmlRenderer(PageRenderer):
         )
 
     def page(self, page: Page) -> Iterator[str]:
+        # Late: the parser is not loaded before somebody asks for HTML.
+        from ilios.formats.fragments import fragments  # noqa: PLC0415
+
         yield f'<section data-page="{page.number}" id="page-{page.number}">\n'
         yield from fragments(page)
         yield "</section>\n"

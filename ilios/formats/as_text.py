@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from ilios.formats.declaration import Format, FormatOptions, Page, PageRenderer
-from ilios.formats.fragments import fragments
 from ilios.formats.pages import printed, streamed
 from ilios.formats.plain_text import PlainText
 from ilios.visible import visible
@@ -14,6 +13,9 @@ class _TextRenderer(PageRenderer):
         self._is_first = True
 
     def page(self, page: Page) -> Iterator[str]:
+        # Late: the parser is not loaded before somebody asks for text.
+        from ilios.formats.fragments import fragments  # noqa: PLC0415
+
         if not self._is_first:
             yield "\f"
         self._is_first = False
