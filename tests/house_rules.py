@@ -28,7 +28,7 @@ LIBRARIES = {
     "httpx2": ("ilios/engines/",),
     "liteparse": ("ilios/engines/",),
     "lxml": ("ilios/engines/",),
-    "markdown_it": ("ilios/formats/",),
+    "markdown_it": ("ilios/formats/", "ilios/engines/"),
     "mistralai": ("ilios/engines/",),
     "msgspec": ("schemas/", "bus/", "actors/", "ilios/"),
     "multipart": ("ilios/edge/",),

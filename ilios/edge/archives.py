@@ -40,7 +40,8 @@ MAX_UNPACKED_BYTES = 2 * 1024**3
 MAX_RATIO = 200
 """How many times larger than the archive its files may be; text packs to a tenth, bombs to less
 than a thousandth."""
-RATIO_FROM_BYTES = 8 * 1024 * 1024
+RATIO_FROM_BYTES = 64 * 1024 * 1024
+"""Smaller ones may pack as well as they can: logs that repeat themselves do."""
 
 CHUNK_BYTES = 256 * 1024
 READ_BYTES = 1024 * 1024
@@ -94,9 +95,13 @@ class Archive:
             if entry.info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
                 raise _refused(f'"{entry.name}" is compressed in an unsupported way')
         unpacked = sum(entry.size for entry in self.entries)
-        bomb = unpacked > RATIO_FROM_BYTES and unpacked > MAX_RATIO * packed_bytes
-        if bomb or unpacked > MAX_UNPACKED_BYTES:
-            raise _refused("it unpacks to more than is allowed")
+        allowed = min(MAX_UNPACKED_BYTES, max(RATIO_FROM_BYTES, MAX_RATIO * packed_bytes))
+        if unpacked > allowed:
+            largest = max(self.entries, key=lambda entry: entry.size)
+            raise _refused(
+                f"it unpacks to {unpacked} bytes, and an archive of its size may to {allowed}; "
+                f'the largest of its files is "{largest.name}" with {largest.size}'
+            )
 
     def open(self, entry: Entry) -> Callable[[], Awaitable[bytes]]:
         """Return a function that returns more of a file each time, and nothing at its end.
@@ -113,7 +118,7 @@ class Archive:
             file.close()
             return b""
 
-        return lambda: _in_thread(read)
+        return lambda: _in_thread(read, f'"{entry.name}"')
 
 
 async def is_archive(blobs: Blobs, key: str) -> bool:
@@ -139,11 +144,11 @@ async def open_archive(
         await blobs.delete(key)
 
 
-async def _in_thread(step: Callable[[], _T]) -> _T:
+async def _in_thread(step: Callable[[], _T], what: str = "it") -> _T:
     try:
         return await asyncio.to_thread(step)
     except _DAMAGED as error:
-        raise _refused("it is damaged, or of an unsupported kind") from error
+        raise _refused(f"{what} is damaged, or of an unsupported kind") from error
 
 
 def display_name(info: ZipInfo) -> str:
@@ -197,6 +202,10 @@ class _BoundedReader(io.BufferedReader):
         return super().read(size)
 
 
+class _BeforeBeginningError(OSError, ValueError):
+    """A place that no file has; :mod:`zipfile` looks there in the smallest ones, and goes on."""
+
+
 class _BlobFile(io.RawIOBase):
     """A stored blob as a file, for a thread beside the event loop that reads from the store."""
 
@@ -218,7 +227,7 @@ class _BlobFile(io.RawIOBase):
         """Go to a place, and return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._blob.size}[whence]
         if base + offset < 0:
-            raise ValueError("a place before the beginning")
+            raise _BeforeBeginningError
         self._at = base + offset
         return self._at
 

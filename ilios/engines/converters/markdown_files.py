@@ -1,9 +1,10 @@
-"""Markdown as it is, without the characters that no Markdown of ours has."""
+"""Markdown as it is, without unsafe links and the characters that no Markdown of ours has."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from ilios.engines.converters import markdown, text_files
+from ilios.engines.converters.unsafe_links import links_left_out, without_unsafe_links
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import WHOLE, Pages, Reading, selected_indices
 
@@ -15,6 +16,7 @@ def convert(
     selected_indices(reading.ranges, 1)
     progress(0, 1)
     decoded = text_files.read_text(path, limits)
-    text = markdown.clean_characters(decoded.text).strip("\n")
+    text, unsafe = without_unsafe_links(markdown.clean_characters(decoded.text).strip("\n"))
     progress(1, 1)
-    return Pages([text_files.text_page(0, text, decoded)], text_files.MODEL)
+    page = text_files.text_page(0, text, decoded, links_left_out(unsafe))
+    return Pages([page], text_files.MODEL)

@@ -1,7 +1,8 @@
 """Plain text and Markdown. Form feeds divide a text into pages; Markdown is one page."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from actors.engines import Unconvertible
@@ -17,7 +18,7 @@ from ilios.engines.pages import (
     selected_indices,
 )
 from schemas.results import PageResult
-from schemas.warnings import page_warning
+from schemas.warnings import PageWarning, page_warning
 
 MODEL = "plain-text"
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n+")
@@ -27,6 +28,11 @@ _UNDERLINE = re.compile(r"^( {0,3})(?=(?:=+|--?)[ \t]*$)", re.MULTILINE)
 _NUMBERED = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
 _PLACED = re.compile(r"^(?: {4}|\t)|\S(?: {3,}|\t)\S")
 """A line whose blanks put what is in it into its place: a column, a level."""
+
+_INDENTED = re.compile(r"(?: {2,}+|\t)\s*+(?![-*+>]\s|\d{1,9}[.)]\s)(?=\S)")
+_OPENS = re.compile(r"[:{(\[=\\]$")
+_OF_CODE = re.compile(r"[;{}()\[\]=<>]$|^\s*(?:at |File \"|[\w.-]+: )")
+"""A line of a program, of data or of a trace, if it is indented."""
 
 _LEAST_PAGE = 8  # characters of a page on average
 _PROGRESS_EVERY = 1000  # paragraphs
@@ -78,9 +84,12 @@ def _split_pages(text: str) -> list[str]:
     return pages
 
 
-def text_page(index: int, text: str, decoded: Decoded) -> ConvertedPage:
+def text_page(
+    index: int, text: str, decoded: Decoded, warnings: tuple[PageWarning, ...] = ()
+) -> ConvertedPage:
     """Return a page of a text, with a warning where its encoding is not certain."""
-    warnings = (page_warning("encoding_guessed", decoded.encoding),) if decoded.guessed else ()
+    if decoded.guessed:
+        warnings = (page_warning("encoding_guessed", decoded.encoding), *warnings)
     return ConvertedPage(PageResult(index=index, markdown=text, warnings=warnings))
 
 
@@ -93,11 +102,35 @@ def _written(text: str, heartbeat: Callable[[], None]) -> str:
     text = markdown.clean_characters(text)
     parts = []
     numbers = _Numbers()
-    for number, paragraph in enumerate(_PARAGRAPH_END.split(text.strip("\n"))):
+    for number, paragraph in enumerate(_paragraphs(text)):
         if number % _PROGRESS_EVERY == 0:
             heartbeat()
         parts.append(_paragraph(paragraph, numbers))
     return "\n\n".join(parts)
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Yield paragraphs; those of one piece of code together."""
+    code: list[str] = []
+    for paragraph in _PARAGRAPH_END.split(text.strip("\n")):
+        if code and _INDENTED.match(paragraph):
+            code.append(paragraph)
+            continue
+        if code:
+            yield "\n\n".join(code)
+        code = [paragraph] if _is_code(paragraph.split("\n")) else []
+        if not code:
+            yield paragraph
+    if code:
+        yield "\n\n".join(code)
+
+
+def _is_code(lines: list[str]) -> bool:
+    """Whether a line is indented below the one before it as in programs, data and traces."""
+    return any(
+        _INDENTED.match(line) and (_OPENS.search(before.rstrip()) or _OF_CODE.search(line.rstrip()))
+        for before, line in pairwise(lines)
+    )
 
 
 class _Numbers:
@@ -124,7 +157,8 @@ class _Numbers:
 
 def _paragraph(text: str, numbers: _Numbers) -> str:
     lines = text.split("\n")
-    if len(lines) > 1 and 2 * sum(bool(_PLACED.search(line)) for line in lines) > len(lines):
+    placed = 2 * sum(bool(_PLACED.search(line)) for line in lines) > len(lines) > 1
+    if placed or _is_code(lines):
         numbers.interrupt()
         return blocks.fenced(text)
     if not _NUMBERED.match(text) and not text[0].isspace():

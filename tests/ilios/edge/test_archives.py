@@ -128,7 +128,7 @@ def encrypted(_: random.Random) -> bytes:
 
 
 def bomb(_: random.Random) -> bytes:
-    return packed({"zeros.pdf": bytes(64 * 1024 * 1024)})
+    return packed({"zeros.pdf": bytes(64 * 1024 * 1024 + 1)})
 
 
 def unknown_method(_: random.Random) -> bytes:
@@ -188,6 +188,30 @@ async def test_a_batch_with_an_archive_that_cannot_be_unpacked_is_refused_as_a_w
     body = await refusal(world, PDF, make(random.Random(1)), PDF)
     assert body["code"] == "archive_refused"
     assert "ZIP archive" in body["error"]
+
+
+@pytest.mark.parametrize(
+    ("archive", "reason"),
+    [
+        (packed({}), "contains no file"),
+        (bomb(random.Random()), 'may to 67108864; the largest of its files is "zeros.pdf"'),
+        (wrong_checksum(random.Random()), '"one.pdf" is damaged'),
+    ],
+    ids=["empty", "bomb", "checksum"],
+)  # fmt: skip
+async def test_the_refusal_of_an_archive_names_the_reason(
+    world: World, archive: bytes, reason: str
+) -> None:
+    assert reason in (await refusal(world, archive))["detail"]
+
+
+async def test_a_small_file_may_be_packed_as_well_as_it_can(world: World) -> None:
+    log = b"2026-11-28 12:00:00,INFO,main,ok,200\n" * 260_000
+    made = packed({"a.csv": log})
+    assert len(log) > 200 * len(made)
+    client = await world.serve(max_file_bytes=16 * 1024 * 1024)
+    async with client.post(SUBMIT, data=many(made)) as answer:
+        assert answer.status == 202, await answer.text()
 
 
 @pytest.mark.long

@@ -43,7 +43,7 @@ def convert(
     numbers = references.numbers_of(source.text, frozenset(theorems))
     walk = Walk(source, numbers, theorems, reading.merged_cells, heartbeat)
     text = markdown.clean(blocks.write(walk.document(), heartbeat), hard_breaks=True)
-    page = text_page(0, text, decoded)
+    page = text_page(0, text, decoded, walk.links.warnings())
     left_out = [*walk.left_out] if source.complete else ["macros within macros", *walk.left_out]
     if left_out:
         more = f" and {len(left_out) - _MAX_NAMED} more" if len(left_out) > _MAX_NAMED else ""

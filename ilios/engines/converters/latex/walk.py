@@ -24,6 +24,7 @@ from ilios.engines.converters.latex.flow import Flow
 from ilios.engines.converters.latex.source import PLACEHOLDER, Source
 from ilios.engines.converters.latex.structure import Structure
 from ilios.engines.converters.latex.tables import ENVIRONMENTS, table_rows
+from ilios.engines.converters.left_out_links import LeftOutLinks
 from schemas.options import MergedCells
 
 _TOKEN = re.compile(
@@ -66,6 +67,7 @@ class Walk:
         heartbeat: Callable[[], None],
     ) -> None:
         self.left_out: dict[str, None] = {}
+        self.links = LeftOutLinks()
         self._source = source
         self._structure = Structure(source.text)
         self._text = source.text
@@ -269,7 +271,7 @@ class Walk:
 
     def _link(self, name: str, here: _Place, found: tuple[int, int, int], flow: Flow) -> int:
         url = re.sub(r"\\([%#&_~{}])", r"\1", self._text[found[0] : found[1]]).strip()
-        address = safe_link(url)
+        address = safe_link(self.links.checked(url))
         if name == "href":
             text = self._structure.argument(found[2], here.end)
             if text is not None:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ilios.engines.converters import blocks, inline, markdown
+from ilios.engines.converters.left_out_links import LeftOutLinks
 from ilios.engines.converters.mail import bodies
 from ilios.engines.converters.mail.message import Body, Html, Message, Plain, Rtf
 from ilios.engines.converters.rtf.reader import Reader
@@ -30,14 +31,15 @@ class TextReader:
         self._reading = reading
         self._heartbeat = heartbeat
         self._pictures = Pictures()
+        self._links = LeftOutLinks()
         self._left_out: list[str] = []
 
     def page(self, message: Message, name: str, attached: list[str]) -> ConvertedPage:
         """Return the page of a mail, which is attached to another under ``name`` or to none."""
-        self._pictures, self._left_out = Pictures(), []
+        self._pictures, self._links, self._left_out = Pictures(), LeftOutLinks(), []
         texts = [*_head(message, name, attached), *map(self._text, message.bodies)]
         warnings = [page_warning("content_left_out", one) for one in self._left_out]
-        warnings += self._pictures.warnings()
+        warnings += [*self._pictures.warnings(), *self._links.warnings()]
         return picture_page(0, "\n\n".join(texts), self._pictures, tuple(warnings))
 
     def _text(self, body: Body) -> str:
@@ -54,13 +56,13 @@ class TextReader:
         page = parsing.parse_html(b"\xef\xbb\xbf" + body.source.encode("utf-8", "replace"))
         if page.flat:
             self._left_out.append(TOO_DEEP)
-        surroundings = _MailPage(page.root, body.images, self._pictures)
+        surroundings = _MailPage(page.root, body.images, self._pictures, self._links)
         found = walk.blocks_of(page.root, surroundings, self._reading.merged_cells, self._heartbeat)
         return blocks.write(found, self._heartbeat)
 
     def _rtf(self, body: Rtf) -> str:
         reader = Reader(self._reading)
-        reader.pictures = self._pictures
+        reader.pictures, reader.links = self._pictures, self._links
         found = reader.read(body.source, self._heartbeat)
         if reader.left_out:
             self._left_out.append(f"{reader.left_out} pictures")
@@ -71,12 +73,17 @@ class _MailPage:
     """What an HTML text has of the mail around it: images by their content ids."""
 
     def __init__(
-        self, root: Any, images: dict[str, Callable[[], bytes]], pictures: Pictures
+        self,
+        root: Any,
+        images: dict[str, Callable[[], bytes]],
+        pictures: Pictures,
+        links: LeftOutLinks,
     ) -> None:
         self._base = walk.base_address(root)
         self._images = images
         self._data: dict[str, bytes] = {}
         self._pictures = pictures
+        self._links = links
 
     def picture(self, source: str, alt: str) -> str:
         if source[: len(_CONTENT_ID)].lower() != _CONTENT_ID:
@@ -87,7 +94,7 @@ class _MailPage:
         return self._pictures.add(self._data.get(name), alt)
 
     def link(self, target: str) -> str:
-        return walk.resolve(self._base, target)
+        return self._links.checked(walk.resolve(self._base, target))
 
     def note(self, element: Any) -> str | None:
         del element

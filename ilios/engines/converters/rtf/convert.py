@@ -33,7 +33,7 @@ def convert(
         raise Unconvertible("corrupt", "The RTF document is damaged: its beginning is missing.")
     reader = Reader(reading)
     found = reader.read(data, heartbeat)
-    warnings = reader.pictures.warnings()
+    warnings = (*reader.pictures.warnings(), *reader.links.warnings())
     if reader.left_out:
         warnings = (*warnings, page_warning("content_left_out", f"{reader.left_out} pictures"))
     page = picture_page(0, blocks.write(found, heartbeat), reader.pictures, warnings)

@@ -8,6 +8,7 @@ import msgspec
 
 from ilios.engines.converters.blocks import Block, Paragraph
 from ilios.engines.converters.inline import Run, safe_link
+from ilios.engines.converters.left_out_links import LeftOutLinks
 from ilios.engines.converters.rtf import controls
 from ilios.engines.converters.rtf.state import CODE_PAGES, Definitions, Group, Line
 from ilios.engines.converters.rtf.story import Story
@@ -29,6 +30,7 @@ class Reader:
 
     def __init__(self, reading: Reading) -> None:
         self.pictures = Pictures()
+        self.links = LeftOutLinks()
         self.left_out = 0
         self.headers: dict[str, list[Block]] = {}
         self._reading = reading
@@ -239,7 +241,7 @@ class Reader:
     def _end_instruction(self) -> None:
         found = _LINK.match("".join(self._texts.pop()))
         if found and self._links:
-            self._links[-1] = safe_link(found[1])
+            self._links[-1] = safe_link(self.links.checked(found[1]))
 
     def _end_label(self) -> None:
         self._story.label = "".join(self._texts.pop()).replace("\t", " ")

@@ -23,6 +23,10 @@ class Notices:
         """Note what is there and not converted."""
         self._add("content_left_out", what)
 
+    def link(self, address: str) -> None:
+        """Note an address that may not stand in a link."""
+        self._add("links_left_out", address.partition(":")[0])
+
     def attached(self, name: str) -> None:
         """Note an embedded object."""
         self._add("attachments_not_converted", name)

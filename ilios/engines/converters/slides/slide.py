@@ -95,6 +95,8 @@ class _SlideWriter:
         self._notices.images += self._pictures.left_out
         for name in self._pictures.unreadable:
             self._notices.unreadable(name)
+        for address in self._links.left_out:
+            self._notices.link(address)
         footer = markdown.clean("\n\n".join(self._footer))
         conservation = conserved(self._shown, f"{written}\n{footer}")
         if not conservation.sound:
@@ -221,6 +223,7 @@ class _SlideWriter:
             if body is not None and (placeholder is None or placeholder.type not in _NOT_NOTES):
                 texts.append(text.paragraphs(body, links))
         self._links.used.update(links.used)
+        self._links.left_out.update(links.left_out)
         notes = markdown.clean("\n\n".join(filter(None, texts)), hard_breaks=True)
         lines = ["**Notes**", "", *notes.splitlines()]
         return "\n".join(f"> {line}" if line else ">" for line in lines) if notes else ""

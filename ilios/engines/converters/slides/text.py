@@ -26,6 +26,7 @@ class Links:
     def __init__(self, relationships: Mapping[str, Relationship]) -> None:
         self._relationships = relationships
         self.used: dict[str, None] = {}
+        self.left_out: dict[str, None] = {}
 
     def address(self, click: Any) -> str:
         """Return the address of an ``a:hlinkClick``; jumps to other slides have none."""
@@ -37,6 +38,8 @@ class Links:
         address = inline.safe_link(target.target)
         if address:
             self.used[address] = None
+        else:
+            self.left_out[target.target] = None
         return address
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ilios.engines.converters import blocks
+from ilios.engines.converters.left_out_links import LeftOutLinks
 from ilios.engines.converters.web import parsing, walk
 from ilios.engines.converters.web.epub_package import Package, locate, open_package
 from ilios.engines.converters.web.html import MAX_BYTES, TOO_DEEP, picture_page
@@ -83,7 +84,8 @@ class _Book:
             found.insert(0, blocks.Markup(surroundings.show(cover, "")))
         text = blocks.write(found, self._heartbeat)
         pictures = surroundings.pictures
-        return picture_page(index, text, pictures, (*warnings, *pictures.warnings()))
+        warnings += [*pictures.warnings(), *surroundings.links.warnings()]
+        return picture_page(index, text, pictures, tuple(warnings))
 
 
 class _Chapter:
@@ -91,6 +93,7 @@ class _Chapter:
 
     def __init__(self, package: Package, name: str, notes: Notes, room: Room) -> None:
         self.pictures = Pictures(room)
+        self.links = LeftOutLinks()
         self.seen: set[str] = set()
         self._package = package
         self._name = name
@@ -108,7 +111,7 @@ class _Chapter:
 
     def link(self, target: str) -> str:
         """Return an address outside of the book: within it there are no files to lead to."""
-        address = walk.resolve("", target)
+        address = self.links.checked(walk.resolve("", target))
         return address if ":" in address.partition("/")[0] else ""
 
     def note(self, element: Any) -> str | None:

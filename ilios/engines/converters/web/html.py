@@ -7,6 +7,7 @@ from typing import Any
 from actors.engines import Unconvertible
 from ilios.engines.converters import blocks, markdown
 from ilios.engines.converters.blocks import Paragraph
+from ilios.engines.converters.left_out_links import LeftOutLinks
 from ilios.engines.converters.web import parsing, walk
 from ilios.engines.converters.web.notes import Notes
 from ilios.engines.converters.web.pictures import Pictures, data_of_url
@@ -45,7 +46,7 @@ def convert(
     title = parsing.title_of(page.root)
     if title and not any(isinstance(one, Paragraph) and one.level == 1 for one in found):
         found.insert(0, blocks.paragraph(title, level=1))
-    warnings = surroundings.pictures.warnings()
+    warnings = (*surroundings.pictures.warnings(), *surroundings.links.warnings())
     if page.flat:
         warnings = (*warnings, page_warning("content_left_out", TOO_DEEP))
     text = blocks.write(found, heartbeat)
@@ -84,6 +85,7 @@ class _WebPage:
 
     def __init__(self, root: Any) -> None:
         self.pictures = Pictures()
+        self.links = LeftOutLinks()
         self._base = walk.base_address(root)
         self._notes = Notes()
         self._notes.add_page("", root)
@@ -92,7 +94,7 @@ class _WebPage:
         return self.pictures.add(data_of_url(source), alt)
 
     def link(self, target: str) -> str:
-        return walk.resolve(self._base, target)
+        return self.links.checked(walk.resolve(self._base, target))
 
     def note(self, element: Any) -> str | None:
         return self._notes.mark("", element)

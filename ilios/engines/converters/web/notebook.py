@@ -12,6 +12,7 @@ import msgspec
 from actors.engines import Unconvertible
 from ilios.engines.converters import blocks, markdown
 from ilios.engines.converters.list_levels import followed
+from ilios.engines.converters.unsafe_links import links_left_out, without_unsafe_links
 from ilios.engines.converters.web import parsing, walk
 from ilios.engines.converters.web.html import picture_page, read_bounded
 from ilios.engines.converters.web.pictures import Pictures, data_of_url
@@ -44,8 +45,10 @@ def convert(
         for part in filter(None, writer.cell(cell)):
             parts.append(followed(parts[-1:], part, typed=False))
     progress(1, 1)
-    text = "\n\n".join(parts)
-    return Pages([picture_page(0, text, writer.pictures, writer.pictures.warnings())], MODEL)
+    # Of the whole: a cell without the end of its code changes what is code in the next one.
+    text, unsafe = without_unsafe_links(markdown.clean_characters("\n\n".join(parts)))
+    warnings = (*writer.pictures.warnings(), *links_left_out(unsafe))
+    return Pages([picture_page(0, text, writer.pictures, warnings)], MODEL)
 
 
 def _parse(data: bytes) -> dict[str, Any]:

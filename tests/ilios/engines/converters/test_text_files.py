@@ -26,6 +26,18 @@ from tests.ilios.engines.converters.markup import markdown_of, pages_of
         ("    def f():\n        pass", "```\n    def f():\n        pass\n```"),
         ("    Indented once,\nthen not.", "Indented once,\nthen not."),
         ("a\r\nb\rc\0d\x1a", "a\nb\ncd"),
+        ("def f(x):\n    return x", "```\ndef f(x):\n    return x\n```"),
+        (
+            "if (x) {\n\tx();\n\n\treturn;\n}\n\nend",
+            "```\nif (x) {\n\tx();\n\n\treturn;\n}\n```\n\nend",
+        ),
+        ("a:\n  b: 1\n\n  c: 2\n", "```\na:\n  b: 1\n\n  c: 2\n```"),
+        ("Error: no\n  at f (a.js:1)\n\nText", "```\nError: no\n  at f (a.js:1)\n```\n\nText"),
+        (
+            "Prose that hangs\n  below its line,\nand goes on.",
+            "Prose that hangs\n  below its line,\nand goes on.",
+        ),
+        ("Points:\n  - one\n  - two", "Points:\n  - one\n  - two"),
     ],
 )
 def test_plain_text_is_shown_as_it_is(text: str, markdown: str, tmp_path: Path) -> None:
@@ -64,6 +76,14 @@ def test_the_encoding_is_found_or_guessed_with_a_warning(
 def test_markdown_is_passed_through(tmp_path: Path) -> None:
     text = "---\ntitle: x\n---\n\n# A  \nline  \nnext\n\n\n\n<b>raw</b>\n\n```py\n  x\n```"
     assert markdown_of(tmp_path / "a", MARKDOWN, f"\ufeff{text}\n".replace("\n", "\r\n")) == text
+
+
+def test_unsafe_links_of_markdown_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    (page,) = pages_of(tmp_path / "a", MARKDOWN, "[a](javascript:x) <img src='data:x'>  \nb")
+    assert page.result.markdown == '[a]() <img src="">  \nb'
+    (warning,) = page.result.warnings
+    assert warning.code == "links_left_out"
+    assert ": 2" in warning.message
 
 
 def test_a_text_beyond_the_limit_is_refused(tmp_path: Path) -> None:

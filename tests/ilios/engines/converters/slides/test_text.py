@@ -152,6 +152,7 @@ def test_styles_of_words_and_links_stay(converted: Converted) -> None:
         "[site](https://example.org/a%28b%29) script jump"
     )
     assert page.result.hyperlinks == ("https://example.org/a%28b%29",)
+    assert [one.code for one in page.result.warnings] == ["links_left_out"]
 
 
 def test_the_link_of_a_whole_shape_is_that_of_its_text(converted: Converted) -> None:

@@ -56,6 +56,18 @@ def test_a_cell_and_its_outputs(cell: dict[str, Any], markdown: str, tmp_path: P
     assert markdown_of(tmp_path / "a", NOTEBOOK, notebook(cell)) == markdown
 
 
+def test_unsafe_links_of_cells_and_outputs_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    cells = (
+        {"cell_type": "markdown", "source": "[a](javascript:x) `[a](data:x)`"},
+        code("", shown(text_markdown="<data:x>")),
+        {"cell_type": "markdown", "source": "```"},
+        {"cell_type": "markdown", "source": "```\n[b](data:y)"},
+    )
+    (page,) = pages_of(tmp_path / "a", NOTEBOOK, notebook(*cells))
+    assert page.result.markdown == "[a]() `[a](data:x)`\n\n\\<data:x>\n\n```\n\n```\n[b]()"
+    assert [warning.code for warning in page.result.warnings] == ["links_left_out"]
+
+
 def test_pictures_of_outputs_and_attachments_are_stored(tmp_path: Path) -> None:
     attached = {"a.png": {"image/png": PNG}}
     cells = (
