@@ -67,22 +67,15 @@ _END_OF_FILE = b"\x1a"
 
 _CUT = ("unexpected end of data", "truncated data")
 
-_HTML = re.compile(
-    r"\s*+(?:<\?xml[^>]*+>\s*+)?+(?:<!--(?>.*?-->)\s*+)*+"
-    r"<(?:!doctype\s+html|html|head|body)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-_LATEX = re.compile(
-    r"(?:[ \t]*+(?:%[^\n]*+|\\(?:RequirePackage|PassOptionsTo|NeedsTeXFormat|def|let)[^\n]*+)?+"
-    r"\n)*+"
-    r"[ \t]*+\\document(?:class|style)\b"
+# No possessive groups: Python before 3.11.5 matches some of them wrongly.
+_HTML = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_LATEX = re.compile(r"[ \t]*\\document(?:class|style)\b")
+_BEFORE_LATEX = re.compile(
+    r"[ \t]*(?:$|%|\\(?:RequirePackage|PassOptionsTo|NeedsTeXFormat|def|let))"
 )
 _NOTEBOOK_FORMAT = re.compile(rb'"nbformat"\s*:\s*\d')
 _NOTEBOOK_CELLS = re.compile(rb'"(?:cells|worksheets)"\s*:\s*\[')
-_OTHERS = re.compile(
-    r"\s*+(?:%!PS|(?:<\?xml[^>]*+>\s*+)?+(?:<!--(?>.*?-->)\s*+|<!DOCTYPE svg[^>]*+>\s*+)*+<svg\b)",
-    re.IGNORECASE | re.DOTALL,
-)
+_OTHERS = re.compile(r"%!PS|<!DOCTYPE svg\b|<svg\b", re.IGNORECASE)
 """Texts that are pictures."""
 
 _HEADER_LINE = re.compile(r"([!-9;-~]{1,76}):[ \t]?.*|[ \t]+\S.*")
@@ -146,15 +139,43 @@ def _kind(head: bytes, tail: bytes, claim: Claim) -> str | None:
     if text is None and b"\0" in head:
         return None
     lossy = head.decode("latin-1") if text is None else text
-    if _HTML.match(lossy):
+    start = _after_prolog(lossy)
+    if _HTML.match(lossy, start):
         return HTML  # browsers accept control characters and old encodings
-    if _OTHERS.match(lossy) or (text is None and _has_controls(head, tail)):
+    if _OTHERS.match(lossy, start) or (text is None and _has_controls(head, tail)):
         return None
     return _marked(lossy, head, tail) or _claimed(lossy, claim, certain=text is not None)
 
 
+def _after_prolog(text: str) -> int:
+    """Return the place after white space, comments and an XML declaration."""
+    at = 0
+    while True:
+        while at < len(text) and text[at].isspace():
+            at += 1
+        if text.startswith("<!--", at):
+            end = text.find("-->", at + 4)
+        elif text[at : at + 5].lower() == "<?xml":
+            end = text.find(">", at) - 2
+        else:
+            return at
+        if end < at:
+            return at
+        at = end + 3
+
+
+def _is_latex(text: str) -> bool:
+    """Whether a document class follows nothing but comments and preparations of it."""
+    for line in text.split("\n"):
+        if _LATEX.match(line):
+            return True
+        if not _BEFORE_LATEX.match(line):
+            return False
+    return False
+
+
 def _marked(text: str, head: bytes, tail: bytes) -> str | None:
-    if _LATEX.match(text):
+    if _is_latex(text):
         return LATEX
     if text.lstrip().startswith("{") and all(
         mark.search(head) or mark.search(tail) for mark in (_NOTEBOOK_FORMAT, _NOTEBOOK_CELLS)

@@ -109,7 +109,7 @@ def test_a_cut_character_at_the_end_of_the_head_is_no_damage() -> None:
 def test_no_beginning_takes_long(piece: bytes) -> None:
     began = time.process_time()
     found((piece * SNIFF_LENGTH)[:SNIFF_LENGTH], "a.txt")
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5
 
 
 def test_latex_is_detected_by_its_class_if_it_is_converted() -> None:

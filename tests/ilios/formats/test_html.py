@@ -1,5 +1,6 @@
 """HTML of Markdown: the text of a document stays, what a document could do does not."""
 
+import gc
 import re
 import time
 from html.parser import HTMLParser
@@ -271,10 +272,11 @@ BOMBS = {
 def test_a_hostile_page_costs_no_more_than_its_length(name: str) -> None:
     markdown = BOMBS[name]
     quarter = _seconds(markdown[: len(markdown) // 4])
-    assert _seconds(markdown) < max(1.0, 10 * quarter)  # 16 would be quadratic
+    assert _seconds(markdown) < max(3.0, 10 * quarter)  # 16 would be quadratic
 
 
 def _seconds(markdown: str) -> float:
+    gc.collect()  # what earlier tests have left is not of the page
     started = time.process_time()
     pieces = [len(piece) for piece in fragments(Page(1, markdown))]
     assert max(pieces, default=0) < 100 * MAX_PIECE
