@@ -4,7 +4,7 @@ import socket
 from random import SystemRandom
 
 PORTS = range(10_000, 30_000)
-"""Below those that systems give to whoever asks for any, as everything else here does."""
+"""Below the ephemeral ports, which the kernel assigns to connections and to sockets bound to 0."""
 
 
 def free_port() -> int:

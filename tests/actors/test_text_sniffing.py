@@ -107,9 +107,12 @@ def test_a_cut_character_at_the_end_of_the_head_is_no_damage() -> None:
     "piece", [b"<!-- -->", b"<!--", b"<?xml ?>", b"% comment\n", b"\n \t", b"A: b\n", b'{"cells": ']
 )
 def test_no_beginning_takes_long(piece: bytes) -> None:
-    began = time.process_time()
-    found((piece * SNIFF_LENGTH)[:SNIFF_LENGTH], "a.txt")
-    assert time.process_time() - began < 5
+    taken = []
+    for _ in range(3):  # the fastest is free of what else the process does
+        began = time.process_time()
+        found((piece * SNIFF_LENGTH)[:SNIFF_LENGTH], "a.txt")
+        taken.append(time.process_time() - began)
+    assert min(taken) < 1
 
 
 def test_latex_is_detected_by_its_class_if_it_is_converted() -> None:

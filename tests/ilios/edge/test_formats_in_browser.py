@@ -1,12 +1,11 @@
 """A browser that opens the HTML of a hostile document runs nothing and asks for nothing."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
+from tests.ilios.edge.browser import CHROMIUM, open_page
 from tests.ilios.edge.test_documents import DOCUMENT
-from tests.ilios.edge.test_pages import CALM, CHROMIUM
 from tests.ilios.edge.world import World
 from tests.ilios.formats.test_html import HOSTILE, IMAGE
 
@@ -29,29 +28,9 @@ async def test_a_browser_runs_and_fetches_nothing(
         async with client.get(address) as answer:
             (tmp_path / "saved.html").write_bytes(await answer.read())
         address = f"file://{tmp_path}/saved.html"
-    shown, complaints = await _open(address, tmp_path)
+    shown, complaints = await open_page(address, tmp_path / "profile")
     assert "<title>paper.pdf</title>" in shown
     assert "the end" in shown
     refused = [line for line in complaints.splitlines() if "CONSOLE" in line]
     assert refused
     assert all("Loading the image" in line and IMAGE in line for line in refused)
-
-
-async def _open(address: str, directory: Path) -> tuple[str, str]:
-    browser = await asyncio.create_subprocess_exec(
-        CHROMIUM,
-        *CALM,
-        f"--user-data-dir={directory}/profile",
-        "--dump-dom",
-        address,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(90):
-            shown, complaints = await browser.communicate()
-    finally:
-        if browser.returncode is None:
-            browser.kill()
-            await browser.wait()
-    return shown.decode(), complaints.decode()

@@ -1,11 +1,9 @@
 """The pages for people: who gets them, what they may load, and that they work in a browser."""
 
-import asyncio
 import gzip
 import hashlib
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,27 +12,11 @@ import pytest
 from ilios import __version__
 from ilios.edge import openapi, pages
 from ilios.edge.app import DECLARED as OPERATIONS
+from tests.ilios.edge.browser import CHROMIUM, open_page
 from tests.ilios.edge.world import World
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 PAGES = ("/", "/docs")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-CALM = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=20000",
-)
-"""A browser that asks nobody but us, and prints its console on stderr."""
 
 
 @pytest.mark.parametrize(
@@ -221,24 +203,8 @@ async def test_a_browser_shows_every_operation_and_complains_of_nothing(
 ) -> None:
     await world.serve()
     address = f"http://127.0.0.1:{world.port}{path}"
-    browser = await asyncio.create_subprocess_exec(
-        CHROMIUM,
-        *CALM,
-        f"--user-data-dir={tmp_path}",
-        "--dump-dom",
-        address,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(90):
-            shown, complaints = await browser.communicate()
-    finally:
-        if browser.returncode is None:
-            browser.kill()
-            await browser.wait()
-    page = shown.decode()
-    assert [line for line in complaints.decode().splitlines() if "CONSOLE" in line] == []
+    page, complaints = await open_page(address, tmp_path)
+    assert [line for line in complaints.splitlines() if "CONSOLE" in line] == []
     for operation in OPERATIONS:
         named = f'id="operations-{operation.tag}-{operation.name}"'
         assert (named if path == "/docs" else f"#/{operation.tag}/{operation.name}") in page

@@ -1,6 +1,5 @@
 """HTML of Markdown: the text of a document stays, what a document could do does not."""
 
-import gc
 import re
 import time
 from html.parser import HTMLParser
@@ -271,12 +270,16 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_hostile_page_costs_no_more_than_its_length(name: str) -> None:
     markdown = BOMBS[name]
-    quarter = _seconds(markdown[: len(markdown) // 4])
-    assert _seconds(markdown) < max(3.0, 10 * quarter)  # 16 would be quadratic
+    quarter = _fastest(markdown[: len(markdown) // 4])
+    assert _fastest(markdown) < max(1.0, 10 * quarter)  # 16 would be quadratic
+
+
+def _fastest(markdown: str) -> float:
+    """Return the CPU seconds of the fastest of three runs, without what else the process does."""
+    return min(_seconds(markdown) for _ in range(3))
 
 
 def _seconds(markdown: str) -> float:
-    gc.collect()  # what earlier tests have left is not of the page
     started = time.process_time()
     pieces = [len(piece) for piece in fragments(Page(1, markdown))]
     assert max(pieces, default=0) < 100 * MAX_PIECE

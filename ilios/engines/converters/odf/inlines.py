@@ -50,22 +50,6 @@ SHAPES = frozenset(
         "draw:regular-polygon",
     }
 )
-CODE_STYLES = frozenset({"Source Text", "Teletype", "User Entry", "Example"})
-NOT_SHOWN = frozenset(
-    {
-        "text:bookmark-start",
-        "text:bookmark-end",
-        "text:hidden-text",
-        "text:script",
-        "text:tracked-changes",
-        "office:annotation-end",
-        "office:forms",
-        "presentation:notes",
-        "text:note-citation",
-        "text:number",
-        "draw:control",
-    }
-)
 BLOCKS = frozenset({"table:table", "text:p", "text:h", "text:list"})
 BOXES = SHAPES | {"draw:text-box"}
 _BLANKS = re.compile(r"[ \t\r\n]+")
