@@ -28,7 +28,8 @@ class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
     ``code`` is stable and meant for programs. ``error`` is the same sentence as ``detail``, under
     the name clients of ilios have always read. ``details`` holds figures some errors come with,
-    ``id`` the document the error is about.
+    ``id`` the document the error is about. Of a document that has failed, ``cause`` is the code,
+    ``reason`` a sentence for its owner, and ``retryable`` whether another try may go well.
     """
 
     type: str = field(default_factory=lambda: "about:blank")
@@ -41,6 +42,9 @@ class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     request_id: str
     details: dict[str, Any] | None = None
     id: str | None = None
+    cause: str | None = None
+    reason: str | None = None
+    retryable: bool | None = None
 
 
 class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -290,7 +290,7 @@ async def test_a_document_is_answered_as_described_in_every_state(world: World) 
         await asked(client, name, 500)
 
 
-@pytest.mark.parametrize("name", ["submitDocument", "convert", "submitBatch"])
+@pytest.mark.parametrize("name", ["submitDocument", "createDocument", "convert", "submitBatch"])
 async def test_a_submission_is_answered_as_described(world: World, name: str) -> None:
     client = await world.serve(convert_timeout=0.01)
     part = "files" if name == "submitBatch" else "file"
