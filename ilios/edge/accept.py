@@ -23,17 +23,19 @@ from msgspec import Struct
 from actors.blob_keys import new_suffix, original_key
 from bus import failpoints
 from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
-from ilios.edge import browsers, lookup, multipart, passwords, requests, uploads
+from ilios.edge import browsers, multipart, passwords, requests, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem
+from ilios.edge.prior_submissions import PriorSubmission, find_prior
 from ilios.formats.declaration import FormatOptions
 from ilios.visible import clean_name
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted, Operation, Remote, Stored
 from schemas.ids import id_from_digest, new_id
+from schemas.labels import NO_LABELS, Labels
 from schemas.options import ConversionOptions
 from schemas.records import DocumentRecord
-from schemas.requests import ConversionRequest, SubmitByUrl
+from schemas.requests import ConversionRequest, SubmitByUrl, SubmitFields
 from schemas.states import REMOVED_STATES
 
 HEADER = "Idempotency-Key"
@@ -49,17 +51,18 @@ _UNQUOTED = re.compile(r'[^"].*')
 _PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
 
 _E = TypeVar("_E", DocumentSubmitted, BatchSubmitted)
-_R = TypeVar("_R", bound=ConversionRequest)
+_R = TypeVar("_R", bound=SubmitFields)
+_W = TypeVar("_W", bound=ConversionRequest)
 
 log = structlog.get_logger("edge")
 
 
-class Received(Struct, Generic[_E, _R], frozen=True):
+class Received(Struct, Generic[_E, _W], frozen=True):
     """A submission that is ready to be published: its event, its blobs, what the request wants."""
 
     event: _E
     blob_keys: tuple[str, ...]
-    wanted: _R
+    wanted: _W
     passwords: passwords.Passwords
 
 
@@ -70,14 +73,6 @@ class Accepted(Struct, frozen=True):
     prior: list[DocumentRecord] | None
 
 
-class PriorSubmission(Struct, frozen=True):
-    """What the first request under a key has made."""
-
-    fingerprint: str | None
-    submitted_at: datetime
-    documents: list[DocumentRecord]
-
-
 async def receive_document(
     request: web.Request,
     operation: Operation,
@@ -86,6 +81,7 @@ async def receive_document(
 ) -> Received[DocumentSubmitted, _R]:
     """Store the document of a request under a new id, or the one its idempotency key stands for.
 
+    ``priority`` is that of a request which names none.
     ``kinds`` are what the fields of a form, and the members of a JSON body, are parsed into.
 
     :raises HttpProblem: the request cannot be accepted; nothing of it is stored.
@@ -124,14 +120,18 @@ async def receive_document(
     event = DocumentSubmitted(
         document_id=new_document_id,
         tenant=tenant,
-        priority=priority,
+        priority=wanted.priority or priority,
         source=source,
         file_name=file_name,
         retention_days=wanted.retention_days,
         operation=operation,
         submitted_at=datetime.now(UTC),
-        fingerprint=fingerprint(operation, sources, fields, wanted.options) if key else None,
+        fingerprint=fingerprint(operation, sources, fields, wanted.options, wanted.labels)
+        if key
+        else None,
         options=options,
+        reference=wanted.labels.reference,
+        metadata=wanted.labels.metadata,
     )
     if content_type is not None:
         event = msgspec.structs.replace(event, content_type=content_type)
@@ -216,6 +216,7 @@ def fingerprint(
     sources: Sequence[tuple[Any, ...]],
     fields: Mapping[str, str],
     options: ConversionOptions,
+    labels: Labels = NO_LABELS,
 ) -> str:
     """Return a digest of a request that its repetitions share with no other one."""
     names = (*FINGERPRINTED_FIELDS, *FormatOptions.__struct_encode_fields__)
@@ -225,7 +226,19 @@ def fingerprint(
         value = getattr(options, name)
         if name not in FINGERPRINTED_FIELDS and value != getattr(defaults, name):
             chosen.append((name, value))
+    chosen += labels_to_hash(labels)
     return hashlib.sha256(msgspec.json.encode((operation, sources, chosen))).hexdigest()
+
+
+def labels_to_hash(labels: Labels) -> list[tuple[str, Any]]:
+    """Return the labels that were given, as they are hashed into a fingerprint."""
+    found: list[tuple[str, Any]] = []
+    if labels.reference is not None:
+        found.append(("reference", labels.reference))
+    if labels.metadata is not None:
+        canonical = msgspec.json.encode(labels.metadata, order="sorted").decode()
+        found.append(("metadata", canonical))
+    return found
 
 
 async def mark_replayed(request: web.Request, response: web.StreamResponse) -> None:
@@ -326,7 +339,7 @@ async def _publish_once(
             # The id is new: only an earlier try of this publish can have had it.
         return None
     try:
-        prior = await _find_prior(edge, event)
+        prior = await find_prior(edge, event)
     except BusUnavailable as error:
         raise NotPublished(str(error)) from error
     if prior is None:
@@ -334,7 +347,7 @@ async def _publish_once(
             await _publish_first(edge, event, given)
             return None
         except AlreadyPublished:
-            prior = await _find_prior(edge, event)
+            prior = await find_prior(edge, event)
     if prior is None or prior.fingerprint != event.fingerprint:
         raise HttpProblem(
             422,
@@ -371,30 +384,3 @@ async def _publish_first(
     await passwords.seal(edge, event.tenant, given)
     await edge.publisher.publish_if_first(event)
     failpoints.reach("edge.published")
-
-
-async def _find_prior(
-    edge: Edge, event: DocumentSubmitted | BatchSubmitted
-) -> PriorSubmission | None:
-    """Return what has the event's id: of its own kind first, then of the other."""
-    if isinstance(event, BatchSubmitted):
-        tenant, name, kinds = event.tenant, event.batch_id, (_prior_batch, _prior_document)
-    else:
-        tenant, name, kinds = event.tenant, event.document_id, (_prior_document, _prior_batch)
-    for kind in kinds:
-        if (prior := await kind(edge, tenant, name)) is not None:
-            return prior
-    return None
-
-
-async def _prior_document(edge: Edge, tenant: str, name: str) -> PriorSubmission | None:
-    found = await lookup.get_document(edge, tenant, name)
-    return PriorSubmission(found.fingerprint, found.submitted_at, [found]) if found else None
-
-
-async def _prior_batch(edge: Edge, tenant: str, name: str) -> PriorSubmission | None:
-    found = await lookup.get_batch(edge, tenant, name)
-    if found is None:
-        return None
-    documents = await lookup.batch_documents(edge, found)
-    return PriorSubmission(found.fingerprint, found.submitted_at, documents)

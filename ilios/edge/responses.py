@@ -2,10 +2,12 @@
 
 import re
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from ilios.edge.errors import HttpProblem
 from ilios.formats.declaration import Format
@@ -38,6 +40,11 @@ def json_response(
     return web.Response(
         body=_encode(body), status=status, headers=headers, content_type="application/json"
     )
+
+
+def given(metadata: dict[str, Any] | None) -> dict[str, Any] | UnsetType:
+    """Return the metadata of a client for a reply, which leaves out what was not given."""
+    return UNSET if metadata is None else metadata
 
 
 def status_url(document_id: str) -> str:
@@ -84,6 +91,8 @@ def unfinished_response(document: DocumentRecord) -> web.Response:
         id=document.document_id,
         status=document.state,
         status_url=status_url(document.document_id),
+        reference=document.reference or UNSET,
+        client_metadata=given(document.metadata),
     )
     return json_response(body, 202, status_headers(document.document_id))
 
@@ -101,6 +110,14 @@ def failed_response(document: DocumentRecord) -> web.Response:
 
 def status_response(document: DocumentRecord) -> web.Response:
     """Return the state of a document."""
+    body = document_status(document)
+    if document.state in UNFINISHED_STATES:
+        return json_response(body, headers={"Retry-After": POLL_AFTER})
+    return json_response(body)
+
+
+def document_status(document: DocumentRecord) -> DocumentStatus:
+    """Return the state of a document as a reply."""
     body = DocumentStatus(
         id=document.document_id,
         status="failed" if has_failed(document) else document.state,
@@ -113,6 +130,8 @@ def status_response(document: DocumentRecord) -> web.Response:
         else _optional_instant(document.finished_at),
         archived_at=_optional_instant(document.archived_at),
         deleted_at=_optional_instant(document.removed_at),
+        reference=document.reference,
+        client_metadata=document.metadata,
     )
     if document.state in READABLE_STATES and not has_failed(document):
         metadata = StatusMetadata(
@@ -134,9 +153,7 @@ def status_response(document: DocumentRecord) -> web.Response:
         body = msgspec.structs.replace(
             body, error=document.reason, code=document.code, retryable=document.retryable
         )
-    if document.state in UNFINISHED_STATES:
-        return json_response(body, headers={"Retry-After": POLL_AFTER})
-    return json_response(body)
+    return body
 
 
 def document_content(document: DocumentRecord) -> DocumentContent:
@@ -155,7 +172,7 @@ def document_content(document: DocumentRecord) -> DocumentContent:
             file_name=document.file_name,
             file_size=size or 0,
             mime_type=document.content_type,
-            fallback_from=document.fallback_from or msgspec.UNSET,
+            fallback_from=document.fallback_from or UNSET,
         ),
         usage=TokenUsage(
             prompt_tokens=tokens_in,
@@ -169,6 +186,8 @@ def document_content(document: DocumentRecord) -> DocumentContent:
         warnings=document.warnings,
         quality=document.quality,
         partial=document.partial,
+        reference=document.reference,
+        client_metadata=document.metadata,
     )
 
 
