@@ -115,6 +115,8 @@ def changes_of(entries: tuple[LogEntry, ...], applied_up_to: int, billing: Billi
                     ],
                 )
             )
+            if kind == statements.SET_REMOVED:
+                found.append((statements.ERASE_BATCH_LABELS, found[-1][1]))
     return found
 
 
@@ -191,6 +193,7 @@ def _rejected(
                 "priority": event.priority,
                 "code": event.code,
                 "reason": event.reason,
+                **rows.label_columns(event),
             },
         )
     ]
@@ -257,6 +260,7 @@ def _batch_submitted(
         "submitted_at": rows.to_milliseconds(effective_time(event.submitted_at, entry.stored_at)),
         "fingerprint": event.fingerprint,
         "engine_batch": event.engine_batch,
+        **rows.label_columns(event),
     }
     documents = (
         _submission_parameters(document, entry, event.batch_id)
@@ -337,6 +341,7 @@ def _submission_parameters(
         "held": event.held,
         "key": key,
         "sha256": sha256,
+        **rows.label_columns(event),
     }
 
 

@@ -139,6 +139,8 @@ def submitted_answer(
         retention_days=document.retention_days,
         created_at=format_instant(document.submitted_at),
         status_url=addresses.state_of(document.document_id),
+        reference=document.reference or UNSET,
+        client_metadata=responses.given(document.metadata),
     )
     return Answer(202, body, responses.status_headers(document.document_id, addresses))
 
@@ -233,15 +235,19 @@ async def remove(
 async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
     # The type is a guess: the database, which goes by the order of the log, decides whether the
     # document had ended before. Either event removes it.
-    event_type = DocumentCancelled if document.state in UNFINISHED_STATES else DocumentDeleted
-    with suppress(AlreadyPublished):
-        await edge.publisher.publish_if_first(
-            event_type(
-                tenant=document.tenant,
-                document_id=document.document_id,
-                priority=document.priority,
-            )
+    event: DocumentCancelled | DocumentDeleted = DocumentDeleted(
+        tenant=document.tenant, document_id=document.document_id, priority=document.priority
+    )
+    if document.state in UNFINISHED_STATES:
+        event = DocumentCancelled(
+            tenant=document.tenant,
+            document_id=document.document_id,
+            priority=document.priority,
+            reference=document.reference,
+            metadata=document.metadata,
         )
+    with suppress(AlreadyPublished):
+        await edge.publisher.publish_if_first(event)
         failpoints.reach("deletion.published")
         log.info(
             "removal requested",
