@@ -29,6 +29,7 @@ from actors.ports import Blobs, Losses
 from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
+from bus.pages import PagePublisher
 from bus.publisher import Publisher
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
@@ -194,6 +195,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         concurrency=settings.max_in_flight,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
+        publish_page=PagePublisher(bus.ocr).publish,
     )
     fetcher = Fetcher(bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=ended_floor)
     return {

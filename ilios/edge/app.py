@@ -74,7 +74,6 @@ def make_app(edge: Edge) -> web.Application:
     app[EDGE] = edge
     app[auth.API_KEYS] = keys
     app[SHUTTING_DOWN] = asyncio.Event()
-    app[upload_urls.UPLOAD_LOCKS] = upload_urls.KeyedLock()
     limits = edge.limits
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1

@@ -28,6 +28,7 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
+from ilios.edge.responses import Answer
 from schemas import replies
 from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
 from schemas.documents import Remote, Stored
@@ -94,7 +95,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when every document is stored and the log has the batch."""
     received = await _receive(request)
     accepted = await accept.accept(request, received.event, received.blob_keys, received.passwords)
-    return _accepted_response(received.event, accepted.submitted_at)
+    return responses.answer_response(accepted_answer(received.event, accepted.submitted_at))
 
 
 @operation(
@@ -116,9 +117,13 @@ async def submit(request: web.Request) -> web.StreamResponse:
 )
 async def status(request: web.Request) -> web.StreamResponse:
     """Answer with the progress of a batch, and with ``?details=true`` of each document."""
-    edge = request.app[EDGE]
     detailed = requests.parse_texts(StatusQuery, request.query).details
     batch = await lookup.get_batch_or_404(request)
+    return responses.answer_response(await status_answer(request.app[EDGE], batch, detailed))
+
+
+async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answer:  # noqa: FBT001  # a parameter of the request
+    """Return the progress of a batch, ``detailed`` with each of its documents."""
     progress = batch.progress
     # The last document ends in the database a moment before its batch.
     closing = progress.is_finished and batch.completed_at is None
@@ -138,7 +143,7 @@ async def status(request: web.Request) -> web.StreamResponse:
         mistral_status=_mistral_status(engine_batch),
     )
     headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
-    return responses.json_response(body, 200, headers)
+    return Answer(200, body, headers)
 
 
 def progress_reply(batch: BatchRecord) -> replies.BatchProgress:
@@ -245,8 +250,8 @@ def _batch_options(edge: Edge, wanted: BatchFields) -> ConversionOptions:
     return requests.check_engine(edge, wanted.options, mistral_batch=wanted.use_mistral_batch)
 
 
-def _accepted_response(event: BatchSubmitted, submitted_at: datetime) -> web.Response:
-    """Answer a submission: the same for the first request and for its repetitions."""
+def accepted_answer(event: BatchSubmitted, submitted_at: datetime) -> Answer:
+    """Return the answer to a submission: the same for the first request and its repetitions."""
     documents = []
     for document in event.documents:
         source = document.source
@@ -266,7 +271,7 @@ def _accepted_response(event: BatchSubmitted, submitted_at: datetime) -> web.Res
         status_url=status_url,
     )
     headers = {"Location": status_url, "Retry-After": responses.POLL_AFTER}
-    return responses.json_response(body, 202, headers)
+    return Answer(202, body, headers)
 
 
 def _mistral_status(state: EngineBatch | None) -> replies.MistralStatus | msgspec.UnsetType:

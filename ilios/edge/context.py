@@ -13,6 +13,7 @@ from msgspec import Struct
 from actors.ports import Blobs
 from bus.log import StoredBatchSubmission
 from ilios.integrity.faults import Faults
+from ilios.runtime.keyed_lock import KeyedLock
 from schemas.batches import AnyBatchEvent
 from schemas.documents import (
     AnyDocumentEvent,
@@ -239,6 +240,8 @@ class Edge:
     """Whether the core of the service answers; one that hangs needs a restart."""
     check_faults: Callable[[], None] = lambda: None
     """Checks for faults; called before an accepted write is answered."""
+    upload_locks: KeyedLock = field(default_factory=KeyedLock)
+    """By tenant and document: requests that complete or withdraw the same upload take turns."""
 
 
 EDGE = web.AppKey("edge", Edge)

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
+from msgspec import Struct, field
 
 from ilios.edge.errors import HttpProblem
 from ilios.formats.declaration import Format
@@ -29,6 +30,24 @@ _QUOTABLE = re.compile(r"[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]+")
 # RFC 8187 section 3.2.1, attr-char
 _ATTR_CHARS = "!#$&+-.^_`|~"
 _encode = msgspec.json.Encoder().encode
+
+
+class Answer(Struct, frozen=True):
+    """An answer of an operation, the same by HTTP and by the bus; ``reply`` is sent as JSON."""
+
+    status: int
+    reply: Struct
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        """The reply as JSON."""
+        return _encode(self.reply)
+
+
+def answer_response(answer: Answer) -> web.Response:
+    """Return an answer by HTTP."""
+    return json_response(answer.reply, answer.status, answer.headers)
 
 
 def json_response(
@@ -79,16 +98,26 @@ def gone_problem(document: DocumentRecord) -> HttpProblem:
 
 
 def unfinished_response(document: DocumentRecord) -> web.Response:
+    """Return ``unfinished_answer`` by HTTP."""
+    return answer_response(unfinished_answer(document))
+
+
+def unfinished_answer(document: DocumentRecord) -> Answer:
     """Return 202: there is no Markdown yet."""
     body = Unfinished(
         id=document.document_id,
         status=document.state,
         status_url=status_url(document.document_id),
     )
-    return json_response(body, 202, status_headers(document.document_id))
+    return Answer(202, body, status_headers(document.document_id))
 
 
 def failed_response(document: DocumentRecord) -> web.Response:
+    """Return ``failed_answer`` by HTTP."""
+    return answer_response(failed_answer(document))
+
+
+def failed_answer(document: DocumentRecord) -> Answer:
     """Return the contract's 500: there will be no Markdown."""
     body = FailedDocument(
         id=document.document_id,
@@ -96,10 +125,15 @@ def failed_response(document: DocumentRecord) -> web.Response:
         code=document.code or "failed",
         retryable=bool(document.retryable),
     )
-    return json_response(body, 500)
+    return Answer(500, body)
 
 
 def status_response(document: DocumentRecord) -> web.Response:
+    """Return ``status_answer`` by HTTP."""
+    return answer_response(status_answer(document))
+
+
+def status_answer(document: DocumentRecord) -> Answer:
     """Return the state of a document."""
     body = DocumentStatus(
         id=document.document_id,
@@ -135,8 +169,8 @@ def status_response(document: DocumentRecord) -> web.Response:
             body, error=document.reason, code=document.code, retryable=document.retryable
         )
     if document.state in UNFINISHED_STATES:
-        return json_response(body, headers={"Retry-After": POLL_AFTER})
-    return json_response(body)
+        return Answer(200, body, {"Retry-After": POLL_AFTER})
+    return Answer(200, body)
 
 
 def document_content(document: DocumentRecord) -> DocumentContent:

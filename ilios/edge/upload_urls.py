@@ -4,12 +4,10 @@ The reservation is a blob beside the upload; the log and the database have nothi
 is confirmed. Each step may be repeated: the log takes the submission once.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
 import msgspec
 from aiohttp import web
@@ -98,20 +96,6 @@ class Reservation(Struct, frozen=True):
     def conversion(self) -> ConversionOptions:
         """The options, those of former versions included."""
         return fill_options(options_from_json(bytes(self.options)), self.engine, self.model)
-
-
-class KeyedLock:
-    """Locks by upload: requests of one process complete the same upload one after another."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-
-    def lock(self, tenant: str, document_id: str) -> asyncio.Lock:
-        """Return the lock of one upload; it exists while somebody holds or awaits it."""
-        return self._locks.setdefault((tenant, document_id), asyncio.Lock())
-
-
-UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
 
 
 @operation(
@@ -264,7 +248,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
         raise HttpProblem(400, "invalid_id", "Invalid document ID format")
-    async with request.app[UPLOAD_LOCKS].lock(tenant, document_id):
+    async with edge.upload_locks.lock(tenant, document_id):
         document = await lookup.get_document(edge, tenant, document_id)
         if document is None:
             edge.disk_space.check()
@@ -275,13 +259,12 @@ async def complete(request: web.Request) -> web.StreamResponse:
     return responses.json_response(UploadConfirmed(id=document_id, message=message))
 
 
-async def withdraw(request: web.Request) -> Reservation | None:
-    """Withdraw the upload in the path, if it is the requesting tenant's and was not confirmed.
+async def withdraw(edge: Edge, tenant: str, document_id: str) -> Reservation | None:
+    """Withdraw an upload, if it is the tenant's and was not confirmed.
 
     A repetition returns the same, until the janitor has swept the reservation.
     """
-    edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
-    async with request.app[UPLOAD_LOCKS].lock(tenant, document_id):
+    async with edge.upload_locks.lock(tenant, document_id):
         reservation = await _load_reservation(edge, document_id)
         if reservation is None or reservation.tenant != tenant:
             return None
