@@ -64,6 +64,27 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
 
 
+class HistoryStep(Struct, frozen=True, kw_only=True):
+    """Something that happened to a document, when it had been requeued ``requeues`` times.
+
+    ``attempts``, ``code`` and ``reason`` are those of a failure.
+    """
+
+    event: str
+    requeues: int
+    at: datetime
+    attempts: int | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+class DocumentHistory(Struct, frozen=True, kw_only=True):
+    """What is recorded of a document, in no order, and its cost in millionths of a US dollar."""
+
+    steps: tuple[HistoryStep, ...]
+    total_micros: int | None = None
+
+
 class BatchCounts(Struct, frozen=True, kw_only=True):
     """Counts of the documents of a batch by state; computed when read, not stored.
 

@@ -16,7 +16,7 @@ from schemas.options import (
     options_to_json,
 )
 from schemas.quality import ConversionWarnings, Quality
-from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch
+from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch, HistoryStep
 
 _warnings = msgspec.json.Decoder(ConversionWarnings)
 _quality = msgspec.json.Decoder(Quality)
@@ -86,6 +86,19 @@ def clock_parameters(state: ClockState) -> dict[str, object]:
         "held_since": duration_milliseconds(hold.since) if hold else None,
         "held_ahead": duration_milliseconds(hold.ahead) if hold else None,
     }
+
+
+def history_step(row: Sequence[Any]) -> HistoryStep:
+    """Read a row of ``history.OF_DOCUMENT``."""
+    event, requeues, at, attempts, code, reason = row
+    return HistoryStep(
+        event=event,
+        requeues=requeues,
+        at=from_milliseconds(at),
+        attempts=attempts,
+        code=code,
+        reason=reason,
+    )
 
 
 def document_record(row: Sequence[Any]) -> DocumentRecord:
