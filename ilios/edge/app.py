@@ -35,6 +35,7 @@ from ilios.edge import (
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
+from ilios.runtime.fair_semaphore import FairSemaphore
 from schemas.service_replies import HealthReport
 
 KEEP_ALIVE = 75.0
@@ -81,7 +82,7 @@ def make_app(edge: Edge) -> web.Application:
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
-    app[archives.ARCHIVE_SLOTS] = asyncio.Semaphore(archives.MAX_OPEN)
+    app[archives.ARCHIVE_SLOTS] = FairSemaphore(archives.MAX_OPEN)
     app.on_shutdown.append(_signal_shutdown)
     app.on_response_prepare.append(middleware.on_response_prepare)
     app.on_response_prepare.append(accept.mark_replayed)
