@@ -16,6 +16,7 @@ from ilios.edge import (
     accept,
     archives,
     auth,
+    batch_cancellation,
     batch_downloads,
     batches,
     content,
@@ -30,6 +31,7 @@ from ilios.edge import (
     upload_urls,
     uploads,
     usage,
+    waits,
 )
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
@@ -49,6 +51,7 @@ DECLARED = operations_of(
     content,
     batches,
     batch_downloads,
+    batch_cancellation,
     upload_urls,
     resource,
     usage,
@@ -80,6 +83,9 @@ def make_app(edge: Edge) -> web.Application:
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
     app[archives.ARCHIVE_SLOTS] = asyncio.Semaphore(archives.MAX_OPEN)
+    app[waits.WAIT_SLOTS] = waits.WaitSlots(
+        limits.max_connections, multi_tenant=len(edge.api_keys) > 1
+    )
     app.on_shutdown.append(_signal_shutdown)
     app.on_response_prepare.append(middleware.on_response_prepare)
     app.on_response_prepare.append(accept.mark_replayed)

@@ -35,6 +35,7 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
+from ilios.edge.waits import WaitQuery, wait_for_document
 from ilios.formats import FORMATS
 from ilios.formats.declaration import FormatOptions, Output
 from schemas.records import DocumentRecord
@@ -111,6 +112,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     summary="The state of a document",
     description="200 for failed, cancelled and deleted documents as well.",
     parameters=(DOCUMENT_ID,),
+    query=WaitQuery,
     responses={
         200: Response(
             description="Its state. `Retry-After` is there until it has ended.",
@@ -121,8 +123,10 @@ async def submit(request: web.Request) -> web.StreamResponse:
     problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG),
 )
 async def state(request: web.Request) -> web.StreamResponse:
-    """Answer with the state of a document."""
+    """Answer with the state of a document, with ``?wait=`` once it is final."""
+    seconds = requests.parse_texts(WaitQuery, request.query).wait
     document = await lookup.get_document_or_404(request)
+    document = await wait_for_document(request, document, seconds)
     return responses.answer_response(responses.status_answer(document, RESOURCE))
 
 
