@@ -128,6 +128,8 @@ class FakeOutcomes:
         self.watched_batches: dict[tuple[str, str], asyncio.Event] = {}
         self.error: Exception | None = None
         self.released = asyncio.Event()
+        self.count = 0
+        self.released_count = 0
 
     @asynccontextmanager
     async def watch(
@@ -136,10 +138,12 @@ class FakeOutcomes:
         if self.error is not None:
             raise self.error
         outcome = self.watched[tenant, document_id] = FakeOutcome()
+        self.count += 1
         try:
             yield outcome
         finally:
             self.released.set()
+            self.released_count += 1
 
     @asynccontextmanager
     async def watch_batch(self, tenant: str, batch_id: str) -> AsyncIterator[asyncio.Event]:

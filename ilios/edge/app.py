@@ -23,9 +23,11 @@ from ilios.edge import (
     convert,
     documents,
     errors,
+    hang_ups,
     health,
     middleware,
     pages,
+    preferences,
     resource,
     server,
     upload_urls,
@@ -86,9 +88,12 @@ def make_app(edge: Edge) -> web.Application:
     app[waits.WAIT_SLOTS] = waits.WaitSlots(
         limits.max_connections, multi_tenant=len(edge.api_keys) > 1
     )
+    app[hang_ups.HANG_UPS] = hang_ups.HangUps(edge)
     app.on_shutdown.append(_signal_shutdown)
+    app.on_cleanup.append(_close_hang_ups)
     app.on_response_prepare.append(middleware.on_response_prepare)
     app.on_response_prepare.append(accept.mark_replayed)
+    app.on_response_prepare.append(preferences.add_applied)
     app[OPERATIONS] = DECLARED
     app.router.add_get(pages.FILES_PATH, pages.file)
     paths = Counter(one.path for one in DECLARED)
@@ -133,6 +138,10 @@ async def serve_edge(
         log.info("edge listening", host=sockets.host, port=sockets.port)
         yield
     log.info("edge closed")
+
+
+async def _close_hang_ups(app: web.Application) -> None:
+    await app[hang_ups.HANG_UPS].close()
 
 
 async def _signal_shutdown(app: web.Application) -> None:
