@@ -276,7 +276,14 @@ async def read_json(request: web.Request, max_bytes: int = MAX_JSON_BYTES) -> ob
         raise HttpProblem(
             415, "json_expected", "Send a JSON object, with Content-Type: application/json"
         )
-    body = await _read_small_body(request, max_bytes)
+    return decode_json(await _read_small_body(request, max_bytes))
+
+
+def decode_json(body: bytes) -> object:
+    """Return the JSON value of a body.
+
+    :raises HttpProblem: it is not well-formed, or has a member twice (400).
+    """
     try:
         found: object = json.loads(
             body.decode(), object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant
