@@ -21,8 +21,9 @@ from .documents import (
     Source,
     Tenant,
 )
+from .labels import METADATA_EXPECTED, NO_LABELS, Labels, Metadata, check_metadata
 from .options import NO_OPTIONS, ConversionOptions
-from .requests import PasswordMember
+from .requests import PasswordMember, ReferenceMember
 
 _PRIORITY = Meta(
     description="10 is the most urgent.", extra={"expected": "a whole number from 1 to 10"}
@@ -56,15 +57,44 @@ _SUBMITTED_AT = Meta(
 )
 
 
+_METADATA = Meta(
+    description="A JSON object of your own, returned everywhere as `clientMetadata` and not "
+    "interpreted.",
+    extra={"expected": METADATA_EXPECTED},
+)
+
+
+class Labelled(Struct, frozen=True, kw_only=True):
+    """What a client attaches to its submission for itself."""
+
+    reference: ReferenceMember = None
+    metadata: Annotated[Metadata | None, _METADATA] = None
+
+    def __post_init__(self) -> None:
+        """Reject metadata out of bounds.
+
+        :raises ValueError: with a sentence for the client.
+        """
+        check_metadata(self.metadata)
+
+    @property
+    def labels(self) -> Labels:
+        """The reference and the metadata."""
+        if self.reference is None and self.metadata is None:
+            return NO_LABELS
+        return Labels(reference=self.reference, metadata=self.metadata)
+
+
 class TenantRequest(Struct, frozen=True, kw_only=True):
     """A request of one tenant."""
 
     tenant: Annotated[Tenant | None, _TENANT] = None
 
 
-class SubmissionRequest(TenantRequest, frozen=True, kw_only=True):
+class SubmissionRequest(Labelled, frozen=True, kw_only=True):
     """What documents and batches that are submitted have in common."""
 
+    tenant: Annotated[Tenant | None, _TENANT] = None
     retention_days: Annotated[RetentionDays, _RETENTION] = DEFAULT_RETENTION_DAYS
     options: Annotated[ConversionOptions, _OPTIONS] = NO_OPTIONS
     submitted_at: Annotated[datetime | None, _SUBMITTED_AT] = None
@@ -87,7 +117,7 @@ class SubmitDocument(SubmissionRequest, frozen=True, kw_only=True):
     content_type: Annotated[ContentType, _CONTENT_TYPE] = DEFAULT_CONTENT_TYPE
 
 
-class BatchItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BatchItem(Labelled, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A document of a batch. Its ``document_id`` begins with the ``batch_id`` and is longer."""
 
     source: Annotated[Source, _SOURCE]

@@ -94,7 +94,7 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
             required=field.required,
             schema=schema,
             is_number=any(isinstance(one, inspect.IntType) for one in _union(found)),
-            is_common=field.name in ConversionRequest.__struct_fields__,
+            is_common=name in ConversionRequest.__struct_encode_fields__,
             is_secret=extra.get("secret", False),
             code=extra.get("code", f"invalid_{snake_case(name)}"),
             expected=extra.get("expected", allowed or "as described in /openapi.json"),

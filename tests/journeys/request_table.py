@@ -53,7 +53,7 @@ def raw(content: bytes | io.BytesIO = PDF) -> dict[str, Any]:
     return {"data": content, "headers": {"Content-Type": "application/pdf"}}
 
 
-SUBMIT, CONVERT, BATCH = "/api/documents/submit", "/v1/convert", "/v1/batch/submit"
+SUBMIT, CONVERT, BATCH = "/v1/documents", "/v1/convert", "/v1/batch/submit"
 URL = {"url": "https://example.com/a.pdf"}
 REMOTE = {"kind": "url"} | URL
 
@@ -65,12 +65,12 @@ def by_url(count: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def document(operation: str, name: str, **more: Any) -> Sent:
     method, path = {
-        "status": ("GET", "/api/documents/status/"),
-        "cancel": ("DELETE", "/api/documents/"),
-        "result": ("GET", "/api/documents/"),
+        "status": ("GET", "/v1/documents/{}"),
+        "cancel": ("DELETE", "/v1/documents/{}"),
+        "result": ("GET", "/v1/documents/{}/content"),
     }[operation]
     query = {"params": {k.replace("chunk_size", "chunkSize"): str(v) for k, v in more.items()}}
-    return Sent(method, path + name, operation, {"document_id": name} | more, query)
+    return Sent(method, path.format(name), operation, {"document_id": name} | more, query)
 
 
 def batch(count: int, **more: Any) -> Sent:
@@ -129,6 +129,21 @@ TABLE: dict[str, Callable[[], Sent]] = {
     ),
     "retention out of range": lambda: submit(
         SUBMIT, "submit", {"source": REMOTE, "retention_days": 0}, json=URL | {"retentionDays": 0}
+    ),
+    "labels": lambda: submit(
+        f"{FILE}&reference=R%201&metadata=%7B%22case%22:%5B17%5D%7D&priority=9",
+        "submit",
+        submission(reference="R 1", metadata={"case": [17]}, priority=9),
+        **raw(),
+    ),
+    "bad reference": lambda: submit(
+        SUBMIT, "submit", {"source": REMOTE, "reference": ""}, json=URL | {"reference": ""}
+    ),
+    "bad metadata": lambda: submit(
+        SUBMIT, "submit", {"source": REMOTE, "metadata": "[]"}, json=URL | {"metadata": "[]"}
+    ),
+    "bad priority": lambda: submit(
+        SUBMIT, "submit", {"source": REMOTE, "priority": 0}, json=URL | {"priority": 0}
     ),
     "bad password": lambda: submit(
         SUBMIT, "submit", {"source": REMOTE, "password": ""}, json=URL | {"password": ""}
@@ -194,6 +209,13 @@ TABLE: dict[str, Callable[[], Sent]] = {
         {"data": files(PDF, PDF)},
     ),
     "batch of 100": lambda: batch(100, priority=1),
+    "batch with labels": lambda: Sent(
+        "POST",
+        BATCH,
+        "batch.submit",
+        {"documents": [{"source": REMOTE, "reference": "a"}], "metadata": {"b": 1}},
+        {"json": {"documents": [URL | {"reference": "a"}], "metadata": {"b": 1}}},
+    ),
     "batch of 0": lambda: batch(0),
     "batch of 101": lambda: batch(101),
     "batch with a bad priority": lambda: batch(1, priority=11),

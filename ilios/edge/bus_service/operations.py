@@ -14,13 +14,16 @@ from ilios.edge import (
     lookup,
     publishing,
     requests,
+    resource,
     responses,
     usage,
 )
+from ilios.edge.addresses import LEGACY, RESOURCE
 from ilios.edge.bus_service.answers import BusAnswer, Call, Replayed
 from ilios.edge.bus_service.results import (
     ConvertDocument,
     ReadResult,
+    Room,
     parse_wanted,
     read_result,
 )
@@ -67,7 +70,7 @@ async def submit(call: Call) -> BusAnswer:
     submission, _ = await receive_document(call, SubmitDocument, "convert", DEFAULT_PRIORITY)
     accepted = await accept_submission(call, submission)
     assert isinstance(submission.event, DocumentSubmitted)
-    return _marked(accepted, documents.submitted_answer(submission.event, accepted))
+    return _marked(accepted, documents.submitted_answer(submission.event, accepted, RESOURCE))
 
 
 async def convert_document(call: Call) -> BusAnswer:
@@ -98,32 +101,33 @@ async def convert_document(call: Call) -> BusAnswer:
     if not convert.is_readable(document):
         return _marked(accepted, responses.unfinished_answer(document))
     async with call.place():
-        return _marked(accepted, await read_result(edge, document, output, call.max_bytes))
+        # With the addresses of /v1/convert.
+        found = await read_result(edge, document, output, Room(call.max_bytes), LEGACY)
+        return _marked(accepted, found)
 
 
 async def cancel(call: Call) -> BusAnswer:
     """Answer with the receipt of a document that is removed."""
     wanted = requests.parse_json(DocumentReference, call.members)
-    return await documents.remove(call.edge, call.tenant, wanted.document_id)
+    return await documents.remove(call.edge, call.tenant, wanted.document_id, RESOURCE)
 
 
 async def status(call: Call) -> BusAnswer:
     """Answer with the state of a document."""
     wanted = requests.parse_json(DocumentReference, call.members)
-    return responses.status_answer(await _document(call, wanted))
+    return responses.status_answer(await _document(call, wanted), RESOURCE)
 
 
 async def result(call: Call) -> BusAnswer:
     """Answer with a document in a format, as soon as it is converted."""
     wanted = requests.parse_json(ReadResult, call.members)
+    output = parse_wanted(wanted)
     document = await _document(call, wanted)
     content.raise_if_removed(document)
-    if responses.has_failed(document):
-        return responses.failed_answer(document)
     if document.markdown is None:
-        return responses.unfinished_answer(document)
-    output = parse_wanted(wanted)
-    return await read_result(call.edge, document, output, call.max_bytes, wanted.offset)
+        raise resource.unreadable_problem(document)
+    room = Room(call.max_bytes, wanted.offset)
+    return await read_result(call.edge, document, output, room, RESOURCE)
 
 
 async def submit_batch(call: Call) -> BusAnswer:
@@ -167,7 +171,7 @@ OPERATIONS = (
         summary="Submits a document for conversion.",
         body=SubmitDocument,
         replies=(replies.Submitted,),
-        http="POST /api/documents/submit",
+        http="POST /v1/documents",
         handler=submit,
         makes=True,
         writes=True,
@@ -189,7 +193,7 @@ OPERATIONS = (
         summary="Cancels the conversion of a document, or deletes one that has ended.",
         body=DocumentReference,
         replies=(replies.DeletionReceipt,),
-        http="DELETE /api/documents/{id}",
+        http="DELETE /v1/documents/{id}",
         handler=cancel,
         writes=True,
     ),
@@ -198,15 +202,15 @@ OPERATIONS = (
         summary="How far a document is.",
         body=DocumentReference,
         replies=(replies.DocumentStatus,),
-        http="GET /api/documents/status/{id}",
+        http="GET /v1/documents/{id}",
         handler=status,
     ),
     BusOperation(
         name="result",
         summary="A converted document in one of the formats.",
         body=ReadResult,
-        replies=(replies.Unfinished, replies.FailedDocument),
-        http="GET /api/documents/{id}",
+        replies=(),
+        http="GET /v1/documents/{id}/content",
         handler=result,
         content=True,
     ),

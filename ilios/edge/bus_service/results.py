@@ -3,9 +3,10 @@
 from contextlib import aclosing
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from ilios.edge import blob_responses, content, responses
+from ilios.edge.addresses import RESOURCE, Addresses
 from ilios.edge.blob_responses import rendered_chunks, rendered_tag, verified_chunks
 from ilios.edge.bus_service.answers import Content
 from ilios.edge.content import FormatName
@@ -41,6 +42,13 @@ class ConvertDocument(SubmitDocument, frozen=True, kw_only=True):
     chunk_size: ChunkSize = None
 
 
+class Room(Struct, frozen=True):
+    """How much of a result is wanted: all of it, if it has room, or a part from ``offset`` on."""
+
+    max_bytes: int
+    offset: int | None = None
+
+
 def parse_wanted(wanted: ReadResult | ConvertDocument) -> Output:
     """Return the output format of a request. Errors as ``content.parse_output``."""
     return content.parse_output(wanted.format, wanted)
@@ -50,22 +58,22 @@ async def read_result(
     edge: Edge,
     document: DocumentRecord,
     output: Output,
-    max_bytes: int,
-    offset: int | None = None,
+    room: Room,
+    addresses: Addresses,
 ) -> Content:
-    """Return a completed document in a format, or the part of its Markdown from ``offset`` on.
+    """Return a completed document in a format, or a part of its Markdown.
 
-    :raises HttpProblem: it is larger than ``max_bytes`` (413), there is no such part (416), or as
-        by HTTP.
+    :raises HttpProblem: it is too large (413), there is no such part (416), or as by HTTP.
     """
     async with content.gone_if_removed(edge, document):
-        if offset is not None:
-            return await _read_part(edge, document, output, offset, max_bytes)
-        return await _read_whole(edge, document, output, max_bytes)
+        if room.offset is not None:
+            part = range(room.offset, room.offset + room.max_bytes)
+            return await _read_part(edge, document, output, part)
+        return await _read_whole(edge, document, output, room.max_bytes, addresses)
 
 
 async def _read_whole(
-    edge: Edge, document: DocumentRecord, output: Output, max_bytes: int
+    edge: Edge, document: DocumentRecord, output: Output, max_bytes: int, addresses: Addresses
 ) -> Content:
     blob, result = document.markdown, document.result
     assert blob is not None
@@ -76,7 +84,7 @@ async def _read_whole(
             raise _too_large(document, max_bytes, blob.size)
         pieces = verified_chunks(edge.blobs, blob, result)
     else:
-        reply = responses.document_content(document)
+        reply = responses.document_content(document, addresses)
         tag = rendered_tag(blob, output, reply, result)
         pieces = rendered_chunks(edge.blobs, blob, output, reply, result=result)
     body = bytearray()
@@ -88,26 +96,24 @@ async def _read_whole(
     return Content(200, bytes(body), headers | {"ETag": f'"{tag}"'})
 
 
-async def _read_part(
-    edge: Edge, document: DocumentRecord, output: Output, offset: int, max_bytes: int
-) -> Content:
+async def _read_part(edge: Edge, document: DocumentRecord, output: Output, part: range) -> Content:
     blob = document.markdown
     assert blob is not None
     if output.format.render is not None:
         raise HttpProblem(400, "invalid_offset", f'offset is for the format "{DEFAULT_FORMAT}"')
-    if offset >= blob.size:
+    if part.start >= blob.size:
         raise blob_responses.no_such_range(blob)
-    stop = min(offset + max_bytes, blob.size)
-    body = await blob_responses.read_part(edge.blobs, blob, range(offset, stop), document.result)
+    part = range(part.start, min(part.stop, blob.size))
+    body = await blob_responses.read_part(edge.blobs, blob, part, document.result)
     headers = responses.file_headers(document, output.format) | {
         "ETag": f'"{blob.sha256}"',
-        "Content-Range": f"bytes {offset}-{stop - 1}/{blob.size}",
+        "Content-Range": f"bytes {part.start}-{part.stop - 1}/{blob.size}",
     }
     return Content(206, body, headers)
 
 
 def _too_large(document: DocumentRecord, max_bytes: int, size: int | None) -> HttpProblem:
-    url = responses.download_url(document.document_id)
+    url = RESOURCE.content_of(document.document_id)
     return HttpProblem(
         413,
         "result_too_large",

@@ -33,6 +33,7 @@ from schemas.documents import (
     effective_time,
     is_implausible,
 )
+from schemas.labels import METADATA_EXPECTED
 from schemas.options import ConversionOptions
 from schemas.requests import Url
 
@@ -84,7 +85,7 @@ async def receive_document(
     digest = None
     if call.key or wanted.document_id:
         sources, fields = [original.fingerprint], _texts(given)
-        digest = accept.fingerprint(operation, sources, fields, wanted.options)
+        digest = accept.fingerprint(operation, sources, fields, wanted.options, wanted.labels)
     event = DocumentSubmitted(
         document_id=name,
         tenant=tenant,
@@ -97,6 +98,8 @@ async def receive_document(
         submitted_at=_submitted_at(wanted.submitted_at),
         fingerprint=digest,
         options=options,
+        reference=wanted.reference,
+        metadata=wanted.metadata,
     )
     secrets = {name: wanted.password} if wanted.password else {}
     blob_keys = (original.blob_key,) if original.blob_key else ()
@@ -130,8 +133,13 @@ async def receive_batch(call: Call) -> Submission:
         fields = _texts(given)
         if wanted.engine_batch:
             fields["useMistralBatch"] = "true"
-        sources = [one.fingerprint for one in originals]
-        digest = accept.fingerprint(batches.OPERATION, sources, fields, wanted.options)
+        sources = [
+            (*one.fingerprint, *accept.labels_to_hash(asked.labels))
+            for one, asked in zip(originals, wanted.documents, strict=True)
+        ]
+        digest = accept.fingerprint(
+            batches.OPERATION, sources, fields, wanted.options, wanted.labels
+        )
     event = BatchSubmitted(
         batch_id=batch_id,
         tenant=tenant,
@@ -141,14 +149,18 @@ async def receive_batch(call: Call) -> Submission:
                 source=one.source,
                 file_name=one.file_name,
                 content_type=one.content_type,
+                reference=asked.reference,
+                metadata=asked.metadata,
             )
-            for name, one in zip(names, originals, strict=True)
+            for name, one, asked in zip(names, originals, wanted.documents, strict=True)
         ),
         priority=wanted.priority,
         retention_days=wanted.retention_days,
         submitted_at=_submitted_at(wanted.submitted_at),
         fingerprint=digest,
         options=options,
+        reference=wanted.reference,
+        metadata=wanted.metadata,
         engine_batch=wanted.engine_batch,
     )
     secrets = {
@@ -182,6 +194,7 @@ def _parse(kind: type[_S], given: Mapping[str, Any]) -> _S:
     if isinstance(options := given.get("options"), dict):
         requests.parse_json(ConversionOptions, options)
     _check_source(given.get("source"), uploads.SINGLE_FILE, given.get("file_name"))
+    _check_metadata(given)
     wanted = requests.parse_json(kind, given)
     if wanted.submitted_at is not None and is_implausible(wanted.submitted_at):
         raise HttpProblem(
@@ -194,7 +207,14 @@ def _check_item(item: object) -> None:
     """Let pass a document of a batch. Errors as ``_parse``."""
     if isinstance(item, dict):
         _check_source(item.get("source"), uploads.BATCH_FILES, item.get("file_name"))
+        _check_metadata(item)
         requests.parse_json(BatchItem, item)
+
+
+def _check_metadata(given: Mapping[str, Any]) -> None:
+    """Refuse metadata as text, which is for forms."""
+    if isinstance(given.get("metadata"), str):
+        raise HttpProblem(400, "invalid_metadata", f"metadata must be {METADATA_EXPECTED}")
 
 
 def _check_source(source: object, rules: UploadRules, name: object) -> None:
