@@ -31,6 +31,9 @@ from ilios.edge import (
     usage,
 )
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
+from ilios.edge.events import streams, tickets
+from ilios.edge.events.feed import FEED, Feed
+from ilios.edge.events.sealing import SEALER, Sealer
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
 from schemas.replies import HealthReport
@@ -50,6 +53,8 @@ DECLARED = operations_of(
     batch_downloads,
     upload_urls,
     history,
+    streams,
+    tickets,
     usage,
     pages,
     health,
@@ -79,6 +84,8 @@ def make_app(edge: Edge) -> web.Application:
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
     app[archives.ARCHIVE_SLOTS] = asyncio.Semaphore(archives.MAX_OPEN)
+    app[SEALER] = Sealer(edge.signer.derive_key("events"))
+    app[FEED] = Feed(edge.events, limits.max_listeners, multi_tenant=len(edge.api_keys) > 1)
     app.on_shutdown.append(_signal_shutdown)
     app.on_response_prepare.append(middleware.on_response_prepare)
     app.on_response_prepare.append(accept.mark_replayed)
@@ -129,6 +136,7 @@ async def serve_edge(
 
 async def _signal_shutdown(app: web.Application) -> None:
     app[SHUTTING_DOWN].set()
+    app[FEED].close()
 
 
 STARTUP_KEEP_ALIVE = 5.0  # seconds

@@ -218,6 +218,10 @@ class Connection(web.RequestHandler):
         """Note that the current request came with a valid key or signature."""
         self._limiter.mark_authenticated(self)
 
+    def mark_listening(self) -> None:
+        """Note that the rest of the connection is a stream of events."""
+        self._limiter.release(self)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -298,6 +302,12 @@ def mark_authenticated(request: web.BaseRequest) -> None:
     """Note that a request may do what it asks for: its connection outlasts anonymous ones."""
     if isinstance(request.protocol, Connection):
         request.protocol.mark_authenticated()
+
+
+def mark_listening(request: web.BaseRequest) -> None:
+    """Note that the answer is a stream of events, which takes no place of a connection."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.mark_listening()
 
 
 def _raw_response(problem: HttpProblem) -> bytes:
