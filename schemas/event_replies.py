@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from .batches import EngineJobStatus
+from .labels import Metadata, Reference
 from .options import EngineName
 from .quality import ConversionWarnings, Quality
 from .replies import BatchStatus, DocumentStatus, Instant
@@ -42,6 +43,8 @@ class DocumentEventData(Struct, frozen=True, kw_only=True, rename="camel", omit_
     status: DocumentState
     at: Instant
     attempt: int
+    reference: Reference | None = None
+    metadata: Metadata | None = None
     file_name: str | None = None
     content_type: str | None = None
     pages: int | None = None

@@ -1,6 +1,7 @@
 """Rows of the database as values: documents, batches and usage."""
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -18,7 +19,8 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     once the document is completed, ``code`` and ``reason`` once it has failed or was cancelled. The
     bytes of a removed document (``removed_at``, ``removal``) are erased soon, ``erased_at`` is
     when. ``requeues`` is how often it had failed and was requeued, ``result`` what the engine
-    reports of its pages, ``held`` whether it waits for a batch of its engine.
+    reports of its pages, ``held`` whether it waits for a batch of its engine. ``reference`` and
+    ``metadata`` are the client's own, until the document is removed.
     """
 
     tenant: str
@@ -58,6 +60,8 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
     partial: bool = False
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class HistoryStep(Struct, frozen=True, kw_only=True):
@@ -128,6 +132,8 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     fingerprint: str | None = None
     engine_batch: EngineBatch | None = None
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class Usage(Struct, frozen=True, kw_only=True):

@@ -96,7 +96,11 @@ _STATEMENT_ORDER = (
 
 _RECORDED_AFTER = {
     statements.SET_ARCHIVED: (history.RECORD_ARCHIVED,),
-    statements.SET_REMOVED: (history.RECORD_REMOVED, history.ERASE_DELETED),
+    statements.SET_REMOVED: (
+        statements.ERASE_BATCH_LABELS,
+        history.RECORD_REMOVED,
+        history.ERASE_DELETED,
+    ),
 }
 
 Parameters = dict[str, object]
@@ -200,6 +204,7 @@ def _rejected(
         "code": event.code,
         "reason": event.reason,
         "attempts": 1,
+        **rows.label_columns(event),
     }
     return [(statements.INSERT_REJECTED, rejected), (history.RECORD_REJECTED, rejected)]
 
@@ -272,6 +277,7 @@ def _batch_submitted(
         "submitted_at": rows.to_milliseconds(effective_time(event.submitted_at, entry.stored_at)),
         "fingerprint": event.fingerprint,
         "engine_batch": event.engine_batch,
+        **rows.label_columns(event),
     }
     documents = (
         _submission_parameters(document, entry, event.batch_id)
@@ -353,6 +359,7 @@ def _submission_parameters(
         "held": event.held,
         "key": key,
         "sha256": sha256,
+        **rows.label_columns(event),
     }
 
 

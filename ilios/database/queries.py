@@ -12,7 +12,7 @@ from actors.persister import NAME
 from actors.ports import OpenBatch
 from actors.writes import ClockState, Cursor
 from bus.subjects import StreamIdentity
-from ilios.database import history, rows, statements
+from ilios.database import history, rows, statements, usage_statements
 from ilios.database.inline import InlineReader
 from ilios.database.sqlite import Database
 from schemas.records import (
@@ -115,7 +115,7 @@ class SqliteUsageQueries:
         wanted = _parameters(tenant, within)
         (
             (documents, operations, pages, tokens_in, tokens_out, micros),
-        ) = await self._connection.fetchall(statements.USAGE_TOTAL, wanted)
+        ) = await self._connection.fetchall(usage_statements.USAGE_TOTAL, wanted)
         return UsageTotal(
             documents=documents,
             operations=operations,
@@ -130,7 +130,7 @@ class SqliteUsageQueries:
     ) -> list[OperationUsage]:
         """Return the same by operation, in the order of names, without unused operations."""
         found = await self._connection.fetchall(
-            statements.USAGE_BY_OPERATION, _parameters(tenant, within)
+            usage_statements.USAGE_BY_OPERATION, _parameters(tenant, within)
         )
         return [
             OperationUsage(

@@ -31,7 +31,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 
 
 class Publisher(Protocol):

@@ -14,6 +14,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentRejected,
     DocumentSubmitted,
+    LabelledEvent,
     clamp_seconds,
 )
 from schemas.event_replies import BatchEventData, DocumentEventData, EventName
@@ -77,6 +78,8 @@ def _document_data(event: DocumentEvent, name: EventName, at: datetime) -> Docum
             more = {"code": event.code, "error": event.reason}
         case _:
             pass
+    if isinstance(event, LabelledEvent):
+        more |= {"reference": event.reference, "metadata": event.metadata}
     return DocumentEventData(
         id=event.document_id,
         status=status,

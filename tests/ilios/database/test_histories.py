@@ -50,7 +50,10 @@ EVENTS = st.sampled_from(
         )
     ]
 )
-SUBMISSIONS = tuple(events.submitted(number) for number in range(1, DOCUMENTS + 1))
+SUBMISSIONS = tuple(
+    msgspec.structs.replace(events.submitted(number), reference=f"case {number}")
+    for number in range(1, DOCUMENTS + 1)
+)
 REMOVED = ("cancelled", "deleted")
 TABLES = ("documents", "usage", "history")
 
