@@ -57,6 +57,7 @@ SHARED_BY_ACTORS = {
     "errors",
     "page_markdown",
     "office_sniffing",
+    "object_source",
     "ports",
     "pricing",
     "publishable",
