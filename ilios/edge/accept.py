@@ -28,8 +28,9 @@ from ilios.visible import clean_name
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted, Operation, Remote, Stored
 from schemas.ids import id_from_digest, new_id
+from schemas.labels import NO_LABELS, Labels
 from schemas.options import ConversionOptions
-from schemas.requests import ConversionRequest, SubmitByUrl
+from schemas.requests import ConversionRequest, SubmitByUrl, SubmitFields
 
 REPLAYED = web.RequestKey("replayed", bool)
 MAX_KEY_LENGTH = 255
@@ -43,15 +44,16 @@ _UNQUOTED = re.compile(r'[^"].*')
 _PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
 
 _E = TypeVar("_E", DocumentSubmitted, BatchSubmitted)
-_R = TypeVar("_R", bound=ConversionRequest)
+_R = TypeVar("_R", bound=SubmitFields)
+_W = TypeVar("_W", bound=ConversionRequest)
 
 
-class Received(Struct, Generic[_E, _R], frozen=True):
+class Received(Struct, Generic[_E, _W], frozen=True):
     """A submission that is ready to be published: its event, its blobs, what the request wants."""
 
     event: _E
     blob_keys: tuple[str, ...]
-    wanted: _R
+    wanted: _W
     passwords: passwords.Passwords
 
 
@@ -63,6 +65,7 @@ async def receive_document(
 ) -> Received[DocumentSubmitted, _R]:
     """Store the document of a request under a new id, or the one its idempotency key stands for.
 
+    ``priority`` is that of a request which names none.
     ``kinds`` are what the fields of a form, and the members of a JSON body, are parsed into.
 
     :raises HttpProblem: the request cannot be accepted; nothing of it is stored.
@@ -101,14 +104,18 @@ async def receive_document(
     event = DocumentSubmitted(
         document_id=new_document_id,
         tenant=tenant,
-        priority=priority,
+        priority=wanted.priority or priority,
         source=source,
         file_name=file_name,
         retention_days=wanted.retention_days,
         operation=operation,
         submitted_at=datetime.now(UTC),
-        fingerprint=fingerprint(operation, sources, fields, wanted.options) if key else None,
+        fingerprint=fingerprint(operation, sources, fields, wanted.options, wanted.labels)
+        if key
+        else None,
         options=options,
+        reference=wanted.labels.reference,
+        metadata=wanted.labels.metadata,
     )
     if content_type is not None:
         event = msgspec.structs.replace(event, content_type=content_type)
@@ -172,6 +179,7 @@ def fingerprint(
     sources: Sequence[tuple[Any, ...]],
     fields: Mapping[str, str],
     options: ConversionOptions,
+    labels: Labels = NO_LABELS,
 ) -> str:
     """Return a digest of a request that its repetitions share with no other one."""
     names = (*FINGERPRINTED_FIELDS, *FormatOptions.__struct_encode_fields__)
@@ -181,7 +189,19 @@ def fingerprint(
         value = getattr(options, name)
         if name not in FINGERPRINTED_FIELDS and value != getattr(defaults, name):
             chosen.append((name, value))
+    chosen += labels_to_hash(labels)
     return hashlib.sha256(msgspec.json.encode((operation, sources, chosen))).hexdigest()
+
+
+def labels_to_hash(labels: Labels) -> list[tuple[str, Any]]:
+    """Return the labels that were given, as they are hashed into a fingerprint."""
+    found: list[tuple[str, Any]] = []
+    if labels.reference is not None:
+        found.append(("reference", labels.reference))
+    if labels.metadata is not None:
+        canonical = msgspec.json.encode(labels.metadata, order="sorted").decode()
+        found.append(("metadata", canonical))
+    return found
 
 
 async def mark_replayed(request: web.Request, response: web.StreamResponse) -> None:

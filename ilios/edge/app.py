@@ -25,6 +25,7 @@ from ilios.edge import (
     errors,
     hang_ups,
     health,
+    history,
     middleware,
     pages,
     preferences,
@@ -38,7 +39,7 @@ from ilios.edge import (
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open."""
@@ -56,6 +57,7 @@ DECLARED = operations_of(
     batch_cancellation,
     upload_urls,
     resource,
+    history,
     usage,
     pages,
     health,

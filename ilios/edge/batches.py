@@ -41,8 +41,8 @@ from schemas.states import DocumentState
 
 TAG = "Batches"
 OPERATION = "batch"
-MAX_JSON_BYTES = 512 * 1024
-"""Bytes of a batch of addresses: a hundred of the longest, and what stands around them."""
+MAX_JSON_BYTES = 960 * 1024
+"""Bytes of a batch of addresses: a hundred of the longest, with their metadata."""
 
 _FILES = {
     "type": "array",
@@ -144,6 +144,8 @@ async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answe
         else msgspec.UNSET,
         mistral_batch_job_id=(engine_batch and engine_batch.job) or msgspec.UNSET,
         mistral_status=_mistral_status(engine_batch),
+        reference=batch.reference or msgspec.UNSET,
+        client_metadata=responses.given(batch.metadata),
     )
     headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
     return Answer(200, body, headers)
@@ -188,10 +190,14 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
                 document_id=document_id(batch_id, number),
                 source=Remote(one.url),
                 file_name=accept.name_of_url(one.url, one.file_name),
+                reference=one.labels.reference,
+                metadata=one.labels.metadata,
             )
             for number, one in enumerate(by_url.documents, 1)
         ]
-        sources: list[tuple[Any, ...]] = [(one.url, one.file_name) for one in by_url.documents]
+        sources: list[tuple[Any, ...]] = [
+            (one.url, one.file_name, *accept.labels_to_hash(one.labels)) for one in by_url.documents
+        ]
         fields: Mapping[str, str] = accept.as_texts(given)
         options = _batch_options(edge, wanted)
         own_passwords = [one.password for one in by_url.documents]
@@ -232,9 +238,13 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         priority=wanted.priority,
         retention_days=wanted.retention_days,
         submitted_at=datetime.now(UTC),
-        fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options) if key else None,
+        fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options, wanted.labels)
+        if key
+        else None,
         options=options,
         engine_batch=wanted.use_mistral_batch,
+        reference=wanted.labels.reference,
+        metadata=wanted.labels.metadata,
     )
     return accept.Received(event, blob_keys, wanted, passwords)
 
@@ -268,6 +278,8 @@ def accepted_answer(event: BatchSubmitted, submitted_at: datetime) -> Answer:
                 id=document.document_id,
                 file_name=document.file_name,
                 file_size=source.size if isinstance(source, Stored) else msgspec.UNSET,
+                reference=document.reference or msgspec.UNSET,
+                client_metadata=responses.given(document.metadata),
             )
         )
     headers = status_headers(event.batch_id)
@@ -277,6 +289,8 @@ def accepted_answer(event: BatchSubmitted, submitted_at: datetime) -> Answer:
         documents=documents,
         created_at=format_instant(submitted_at),
         status_url=headers["Location"],
+        reference=event.reference or msgspec.UNSET,
+        client_metadata=responses.given(event.metadata),
     )
     return Answer(202, body, headers)
 
@@ -303,4 +317,6 @@ def _document_status(document: DocumentRecord) -> replies.BatchDocumentStatus:
         warnings=document.warnings or msgspec.UNSET,
         quality=document.quality or msgspec.UNSET,
         partial=document.partial or msgspec.UNSET,
+        reference=document.reference or msgspec.UNSET,
+        client_metadata=responses.given(document.metadata),
     )

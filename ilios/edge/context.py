@@ -23,8 +23,14 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.options import EngineName
-from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
-from schemas.replies import HealthReport
+from schemas.records import (
+    BatchRecord,
+    DocumentHistory,
+    DocumentRecord,
+    OperationUsage,
+    UsageTotal,
+)
+from schemas.service_replies import HealthReport
 
 
 class Publisher(Protocol):
@@ -103,6 +109,10 @@ class DocumentQueries(Protocol):
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
         """Return the tenant's document, or None."""
+        ...
+
+    async def history(self, tenant: str, document_id: str) -> DocumentHistory:
+        """Return what happened to the tenant's document, as far as it is recorded."""
         ...
 
 

@@ -127,6 +127,8 @@ def submitted_answer(
         retention_days=document.retention_days,
         created_at=format_instant(document.submitted_at),
         status_url=addresses.state_of(document.document_id),
+        reference=document.reference or UNSET,
+        client_metadata=responses.given(document.metadata),
     )
     return Answer(202, body, responses.status_headers(document.document_id, addresses))
 

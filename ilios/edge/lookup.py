@@ -97,6 +97,8 @@ async def get_batch(edge: Edge, tenant: str, batch_id: str) -> BatchRecord | Non
         progress=BatchCounts(total=total, pending=total),
         fingerprint=submitted.fingerprint,
         engine_batch=EngineBatch() if submitted.engine_batch else None,
+        reference=submitted.reference,
+        metadata=submitted.metadata,
     )
 
 
@@ -142,6 +144,8 @@ def pending_record(submitted: DocumentSubmitted, batch_id: str | None = None) ->
         fingerprint=submitted.fingerprint,
         options=submitted.options,
         held=submitted.held,
+        reference=submitted.reference,
+        metadata=submitted.metadata,
     )
 
 

@@ -2,11 +2,12 @@
 
 import re
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from ilios.edge.addresses import LEGACY, Addresses
 from ilios.edge.errors import HttpProblem
@@ -61,6 +62,11 @@ def json_response(
     )
 
 
+def given(metadata: dict[str, Any] | None) -> dict[str, Any] | UnsetType:
+    """Return the metadata of a client for a reply, which leaves out what was not given."""
+    return UNSET if metadata is None else metadata
+
+
 def status_headers(document_id: str, addresses: Addresses = LEGACY) -> dict[str, str]:
     """Return the headers that point a client to the status."""
     return {"Location": addresses.state_of(document_id), "Retry-After": POLL_AFTER}
@@ -100,6 +106,8 @@ def unfinished_answer(document: DocumentRecord) -> Answer:
         id=document.document_id,
         status=document.state,
         status_url=LEGACY.state_of(document.document_id),
+        reference=document.reference or UNSET,
+        client_metadata=given(document.metadata),
     )
     return Answer(202, body, status_headers(document.document_id))
 
@@ -158,6 +166,14 @@ def status_response(document: DocumentRecord) -> web.Response:
 
 def status_answer(document: DocumentRecord, addresses: Addresses = LEGACY) -> Answer:
     """Return the state of a document."""
+    body = document_status(document, addresses)
+    if document.state in UNFINISHED_STATES:
+        return Answer(200, body, {"Retry-After": POLL_AFTER})
+    return Answer(200, body)
+
+
+def document_status(document: DocumentRecord, addresses: Addresses = LEGACY) -> DocumentStatus:
+    """Return the state of a document as a reply."""
     body = DocumentStatus(
         id=document.document_id,
         status="failed" if has_failed(document) else document.state,
@@ -170,6 +186,8 @@ def status_answer(document: DocumentRecord, addresses: Addresses = LEGACY) -> An
         else _optional_instant(document.finished_at),
         archived_at=_optional_instant(document.archived_at),
         deleted_at=_optional_instant(document.removed_at),
+        reference=document.reference,
+        client_metadata=document.metadata,
     )
     if document.state in READABLE_STATES and not has_failed(document):
         metadata = StatusMetadata(
@@ -191,9 +209,7 @@ def status_answer(document: DocumentRecord, addresses: Addresses = LEGACY) -> An
         body = msgspec.structs.replace(
             body, error=document.reason, code=document.code, retryable=document.retryable
         )
-    if document.state in UNFINISHED_STATES:
-        return Answer(200, body, {"Retry-After": POLL_AFTER})
-    return Answer(200, body)
+    return body
 
 
 def document_content(document: DocumentRecord, addresses: Addresses = LEGACY) -> DocumentContent:
@@ -212,7 +228,7 @@ def document_content(document: DocumentRecord, addresses: Addresses = LEGACY) ->
             file_name=document.file_name,
             file_size=size or 0,
             mime_type=document.content_type,
-            fallback_from=document.fallback_from or msgspec.UNSET,
+            fallback_from=document.fallback_from or UNSET,
         ),
         usage=TokenUsage(
             prompt_tokens=tokens_in,
@@ -226,6 +242,8 @@ def document_content(document: DocumentRecord, addresses: Addresses = LEGACY) ->
         warnings=document.warnings,
         quality=document.quality,
         partial=document.partial,
+        reference=document.reference,
+        client_metadata=document.metadata,
     )
 
 

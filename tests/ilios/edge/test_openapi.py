@@ -22,7 +22,8 @@ from ilios.edge.errors import CODES, OTHER_CODES, HttpProblem
 from ilios.edge.openapi import EXTRA_SCHEMAS, PROBLEM, describe
 from ilios.edge.operation import ID_SCHEMA, IDEMPOTENCY_KEY, JSON, MARKDOWN, OCTET_STREAM, Operation
 from schemas.ids import is_id
-from schemas.replies import HealthReport, Problem
+from schemas.replies import Problem
+from schemas.service_replies import HealthReport
 from tests.ilios.edge.test_submit import form_data
 from tests.ilios.edge.world import ID as DOCUMENT
 from tests.ilios.edge.world import World, record
