@@ -9,7 +9,7 @@ import msgspec
 import nats.errors
 import structlog
 
-from bus import codec, failpoints, subjects
+from bus import codec, failpoints, subjects, tracing
 from bus.connection import Connection
 from bus.delivery import EXPECTED_LAST_SEQUENCE_HEADER, EXPECTED_LAST_SUBJECT_HEADER
 from bus.errors import (
@@ -85,7 +85,7 @@ class Publisher:
         :raises EventTooLarge: the log does not take events of this size.
         """
         msg_id = f"{message_id(event)}:{msg_id_suffix}" if msg_id_suffix else message_id(event)
-        headers = {MSG_ID_HEADER: msg_id}
+        headers = {MSG_ID_HEADER: msg_id, **tracing.headers()}
         return await self.publish_raw(
             subjects.subject_for(event), codec.encode(event), headers, within
         )
@@ -103,6 +103,7 @@ class Publisher:
             MSG_ID_HEADER: f"{message_id(event)}:{secrets.token_hex(8)}",
             EXPECTED_LAST_SEQUENCE_HEADER: "0",
             EXPECTED_LAST_SUBJECT_HEADER: subjects.same_event_filter(event),
+            **tracing.headers(),
         }
         return await self.publish_raw(
             subjects.subject_for(event), codec.encode(event), headers, within

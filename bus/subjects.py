@@ -16,6 +16,8 @@ BATCH = "ilios.batch"
 PAGE = "ilios.page"
 JANITOR = "ilios.janitor"
 DEAD_LETTER = "ilios.dead"
+API = "ilios.api"
+"""Requests, ``ilios.api.<operation>.<tenant>``; the account of a tenant imports them without it."""
 
 _PRIORITY_TOKENS = {f"p{priority:02d}": priority for priority in range(1, 11)}
 

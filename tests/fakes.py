@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from bus.errors import AlreadyPublished, NewerEvents
-from bus.log import NewestEvent, StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
+from bus.reader import LOG_START, LogPosition
 from schemas.batches import AnyBatchEvent, BatchSubmitted
 from schemas.documents import (
     AnyDocumentEvent,
@@ -163,6 +164,26 @@ class FakeOutcomes:
 
     def end(self, event: DocumentCompleted | DocumentFailed | DocumentCancelled) -> None:
         self.watched[event.tenant, event.document_id].result.set_result(event)
+
+
+class FakeEventLog:
+    """An empty log."""
+
+    async def end(self) -> LogPosition:
+        return LOG_START
+
+    async def reaches(self, position: LogPosition) -> bool:
+        return position == LOG_START
+
+    async def read(self, after: int, subject: str | None = None) -> list[StoredMessage]:
+        return []
+
+    async def read_all(self, subject: str) -> list[StoredMessage]:
+        return []
+
+    @asynccontextmanager
+    async def notices(self, callback: Callable[[], None]) -> AsyncIterator[None]:
+        yield
 
 
 class FakeReads:

@@ -240,6 +240,10 @@ class Connection(web.RequestHandler):
         """Note that the current request came with a valid key or signature."""
         self._limiter.mark_authenticated(self)
 
+    def mark_listening(self) -> None:
+        """Note that the rest of the connection is a stream of events."""
+        self._limiter.release(self)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -331,6 +335,12 @@ def end_with_client(request: web.BaseRequest) -> None:
 def has_hung_up(request: web.BaseRequest) -> bool:
     """Whether the connection of a request is closed, and not by the service."""
     return isinstance(request.protocol, Connection) and request.protocol.client_left
+
+
+def mark_listening(request: web.BaseRequest) -> None:
+    """Note that the answer is a stream of events, which takes no place of a connection."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.mark_listening()
 
 
 def _raw_response(problem: HttpProblem) -> bytes:

@@ -201,7 +201,7 @@ async def read_content(request: web.Request) -> web.StreamResponse:
     document = await lookup.get_document_or_404(request)
     content.raise_if_removed(document)
     if document.markdown is None:
-        raise _unreadable(document)
+        raise unreadable_problem(document)
     return await content.send_document(request, document, output, RESOURCE, negotiation.VARY)
 
 
@@ -230,7 +230,7 @@ async def read_original(request: web.Request) -> web.StreamResponse:
     content.raise_if_removed(document)
     blob = await lookup.find_original(request.app[EDGE], document)
     if blob is None:
-        raise _unreadable(document)
+        raise unreadable_problem(document)
     return await content.send_original(request, document, blob)
 
 
@@ -270,7 +270,7 @@ def _wanted_output(request: web.Request) -> Output:
     return content.parse_output(name, wanted)
 
 
-def _unreadable(document: DocumentRecord) -> HttpProblem:
+def unreadable_problem(document: DocumentRecord) -> HttpProblem:
     """Return the problem of a document that lacks what was asked for."""
     if responses.has_failed(document):
         return responses.failed_problem(document)
