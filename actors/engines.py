@@ -1,5 +1,6 @@
 """Interface of the engines, which convert documents to Markdown."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -128,6 +129,33 @@ class Postponed(Exception):
         self.retry_after = retry_after
 
 
+Progress = Callable[[int, int], None]
+"""Called with the number of pages that are done and of those that are selected."""
+
+
+class PageListener(ABC):
+    """Progress of a conversion, with drafts of its pages. Its methods neither block nor raise.
+
+    ``engine`` is the name of the engine that converts, once that is decided.
+    """
+
+    engine: str = ""
+
+    @abstractmethod
+    def __call__(self, done: int, total: int) -> None:
+        """Take the number of pages that are done, and of those that are selected."""
+
+    @abstractmethod
+    def drafted(self, pages: Sequence[PageResult]) -> None:
+        """Take pages as they look before the others are done; later ones replace them."""
+
+
+def name_engine(progress: Progress | None, engine: str) -> None:
+    """Name the engine that converts to a listener, if it is one."""
+    if isinstance(progress, PageListener):
+        progress.engine = engine
+
+
 class Engine(Protocol):
     """Converts documents to Markdown."""
 
@@ -138,10 +166,8 @@ class Engine(Protocol):
         """
         ...
 
-    async def convert(
-        self, document: SourceFile, progress: Callable[[int, int], None] | None = None
-    ) -> Conversion:
-        """Convert one document; ``progress(done, total)`` is called with page counts if given.
+    async def convert(self, document: SourceFile, progress: Progress | None = None) -> Conversion:
+        """Convert one document; ``progress`` may be a ``PageListener``.
 
         :raises Unconvertible: the document cannot be converted, now or later.
         :raises EngineCrashed: the engine died; it is already being replaced.

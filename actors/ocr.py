@@ -27,6 +27,7 @@ from actors.engines import (
     Unconvertible,
 )
 from actors.errors import Reject, RetryLater
+from actors.page_events import PageEvents, Publish, publish_nothing
 from actors.ports import BlobNotFound, Blobs
 from actors.publishable import fetched_from, store_markdown
 from bus.connection import Connection
@@ -93,6 +94,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         concurrency: int,
         ended_floor: FinishedUpTo = nothing_finished,
         discard_parts: DiscardParts | None = None,
+        publish_page: Publish = publish_nothing,
     ) -> None:
         super().__init__(
             connection,
@@ -107,6 +109,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         self._blobs = blobs
         self._engine = engine
         self._discard_parts = discard_parts
+        self._publish_page = publish_page
         # Started by this process, the most recent last: a repeated one may have ended. Originals
         # stored before the start of the process may have been started by another one.
         self._started_at = time.time()
@@ -235,7 +238,8 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
     async def _convert_and_store(
         self, event: DocumentFetched, document: SourceFile
     ) -> DocumentConverted:
-        return await store_markdown(self._blobs, event, await self._convert(document))
+        pages = PageEvents(event, self._publish_page)
+        return await store_markdown(self._blobs, event, await self._convert(document, pages))
 
     def _may_be_converted(self, path: Path, delivery: DeliveryInfo) -> bool:
         """Whether the original is so old that its conversion may exist."""
@@ -251,11 +255,11 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
                 return True
         return False
 
-    async def _convert(self, document: SourceFile) -> Conversion:
+    async def _convert(self, document: SourceFile, pages: PageEvents) -> Conversion:
         blamed = external = memory = 0
         while True:
             try:
-                return await self._engine.convert(document)
+                return await self._engine.convert(document, pages)
             except EngineCrashed as error:
                 if error.disk_full:
                     raise RetryLater(

@@ -1,7 +1,8 @@
 """Subjects of events, and the identity of the stream that stores them.
 
 ``ilios.document.<event>.<pNN>.<tenant>.<document_id>``, ``pNN`` being the priority p01..p10;
-``ilios.batch.<event>.<tenant>.<batch_id>``.
+``ilios.batch.<event>.<tenant>.<batch_id>``. Events about pages are on no stream:
+``ilios.page.<tenant>.<document_id>``.
 """
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from schemas.ids import is_id, is_tenant
 
 DOCUMENT = "ilios.document"
 BATCH = "ilios.batch"
+PAGE = "ilios.page"
 JANITOR = "ilios.janitor"
 DEAD_LETTER = "ilios.dead"
 
@@ -100,6 +102,11 @@ def any_tenant_filter(event: str) -> str:
 def batch_subject(event: str, tenant: str, batch_id: str) -> str:
     """Return the subject of one kind of event of one batch."""
     return f"{BATCH}.{event}.{tenant}.{batch_id}"
+
+
+def page_subject(tenant: str, document_id: str) -> str:
+    """Return the subject of events about the pages of one document, or ``*`` for any."""
+    return f"{PAGE}.{tenant}.{document_id}"
 
 
 def parse_batch(subject: str) -> BatchSubject:

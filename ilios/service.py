@@ -31,6 +31,7 @@ from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
 from bus.objects import Objects
+from bus.pages import PagePublisher
 from bus.publisher import Publisher
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
@@ -198,6 +199,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         concurrency=settings.max_in_flight,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
+        publish_page=PagePublisher(bus.ocr).publish,
     )
     fetcher = Fetcher(
         bus.fetcher,
@@ -224,6 +226,7 @@ async def _upkeep(
     connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
     publisher, log = Publisher(connection), Log(connection)
     consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
+    objects = Objects(stores.bus.objects, settings.max_file_bytes)
     running_time = RunningTime(writer, await maintenance.running_time())
     janitor = Janitor(
         connection,
@@ -234,12 +237,7 @@ async def _upkeep(
         retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
         stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
         orphans=Orphans(log, maintenance, blobs, losses),
-        objects=ObjectSweep(
-            Objects(stores.bus.objects, settings.max_file_bytes),
-            connection,
-            Fetcher.consumer,
-            AGGREGATOR,
-        ),
+        objects=ObjectSweep(objects, connection, consumers),
         interval=settings.janitor_interval,
     )
     snapshots = SnapshotScheduler(

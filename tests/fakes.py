@@ -15,7 +15,13 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
-from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
+from schemas.records import (
+    BatchRecord,
+    DocumentHistory,
+    DocumentRecord,
+    OperationUsage,
+    UsageTotal,
+)
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
 
@@ -137,6 +143,7 @@ class FakeReads:
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], DocumentRecord] = {}
+        self.histories: dict[tuple[str, str], DocumentHistory] = {}
         self.error: Exception | None = None
         self.queried = asyncio.Event()
 
@@ -145,6 +152,9 @@ class FakeReads:
         if self.error is not None:
             raise self.error
         return self.records.get((tenant, document_id))
+
+    async def history(self, tenant: str, document_id: str) -> DocumentHistory:
+        return self.histories.get((tenant, document_id), DocumentHistory(steps=()))
 
     def add(self, record: DocumentRecord) -> None:
         self.records[record.tenant, record.document_id] = record

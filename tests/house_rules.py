@@ -55,6 +55,7 @@ SHARED_BY_ACTORS = {
     "clock_guard",
     "engines",
     "errors",
+    "page_events",
     "page_markdown",
     "office_sniffing",
     "object_source",

@@ -4,6 +4,7 @@ While the service starts, a small application answers health checks, and 503 to 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -22,8 +23,10 @@ from ilios.edge import (
     documents,
     errors,
     health,
+    history,
     middleware,
     pages,
+    resource,
     server,
     upload_urls,
     uploads,
@@ -32,7 +35,7 @@ from ilios.edge import (
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open."""
@@ -48,6 +51,8 @@ DECLARED = operations_of(
     batches,
     batch_downloads,
     upload_urls,
+    resource,
+    history,
     usage,
     pages,
     health,
@@ -72,7 +77,6 @@ def make_app(edge: Edge) -> web.Application:
     app[EDGE] = edge
     app[auth.API_KEYS] = keys
     app[SHUTTING_DOWN] = asyncio.Event()
-    app[upload_urls.UPLOAD_LOCKS] = upload_urls.KeyedLock()
     limits = edge.limits
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
@@ -83,19 +87,20 @@ def make_app(edge: Edge) -> web.Application:
     app.on_response_prepare.append(accept.mark_replayed)
     app[OPERATIONS] = DECLARED
     app.router.add_get(pages.FILES_PATH, pages.file)
+    paths = Counter(one.path for one in DECLARED)
     for one in DECLARED:
-        _add_route(app.router, one)
+        _add_route(app.router, one, alone=paths[one.path] == 1)
     return app
 
 
-def _add_route(router: web.UrlDispatcher, operation: Operation) -> None:
+def _add_route(router: web.UrlDispatcher, operation: Operation, *, alone: bool) -> None:
     defer = uploads.defer_continue if operation.body is not None else None
     if operation.method == "GET":
         router.add_get(operation.path, operation.handle)
         return
     resource = router.add_resource(operation.path)
     resource.add_route(operation.method, operation.handle, expect_handler=defer)
-    if operation.method == "POST" and "{" not in operation.path:
+    if operation.method == "POST" and alone and "{" not in operation.path:
         # Or other methods would go on to the resources that take any name as an id.
         resource.add_route("*", errors.only_post)
 

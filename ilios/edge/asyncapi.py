@@ -16,6 +16,7 @@ from schemas.documents import (
     DocumentRejected,
     DocumentSubmitted,
 )
+from schemas.pages import PageConverted
 
 BUS_DESCRIPTION = """\
 Documents in, Markdown out, by events on NATS JetStream: JSON, one event per message.
@@ -42,6 +43,7 @@ CHANNELS = (
     Channel(DocumentFailed, "send", "The document will not be converted."),
     Channel(DocumentRejected, "send", "A submission is no valid event."),
     Channel(DocumentCancelled, "send", "The owner of the document cancelled it."),
+    Channel(PageConverted, "send", "Pages of a document are converted; on no stream."),
     Channel(BatchProgressed, "send", "A batch makes progress at its engine."),
     Channel(BatchCompleted, "send", "All documents of a batch have ended."),
 )
@@ -81,6 +83,8 @@ def describe() -> dict[str, Any]:
 
 def address(event: type[Struct]) -> str:
     """Return the subject of events of a type, with the names of its parameters in braces."""
+    if issubclass(event, PageConverted):
+        return subjects.page_subject("{tenant}", "{documentId}")
     name = subjects.event_name(event)
     if issubclass(event, BatchEvent):
         return f"{subjects.BATCH}.{name}.{{tenant}}.{{batchId}}"

@@ -13,6 +13,7 @@ from msgspec import Struct
 from actors.ports import Blobs
 from bus.log import StoredBatchSubmission
 from ilios.integrity.faults import Faults
+from ilios.runtime.keyed_lock import KeyedLock
 from schemas.batches import AnyBatchEvent
 from schemas.documents import (
     AnyDocumentEvent,
@@ -22,8 +23,14 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.options import EngineName
-from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
-from schemas.replies import HealthReport
+from schemas.records import (
+    BatchRecord,
+    DocumentHistory,
+    DocumentRecord,
+    OperationUsage,
+    UsageTotal,
+)
+from schemas.service_replies import HealthReport
 
 
 class Publisher(Protocol):
@@ -87,6 +94,10 @@ class DocumentQueries(Protocol):
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
         """Return the tenant's document, or None."""
+        ...
+
+    async def history(self, tenant: str, document_id: str) -> DocumentHistory:
+        """Return what happened to the tenant's document, as far as it is recorded."""
         ...
 
 
@@ -229,6 +240,8 @@ class Edge:
     """Whether the core of the service answers; one that hangs needs a restart."""
     check_faults: Callable[[], None] = lambda: None
     """Checks for faults; called before an accepted write is answered."""
+    upload_locks: KeyedLock = field(default_factory=KeyedLock)
+    """By tenant and document: requests that complete or withdraw the same upload take turns."""
 
 
 EDGE = web.AppKey("edge", Edge)

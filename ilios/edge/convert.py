@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from ilios.edge import accept, content, documents, lookup, responses
+from ilios.edge import accept, content, documents, lookup, publishing, responses
 from ilios.edge.content import FormatName
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
 from ilios.edge.documents import UploadQuery
@@ -85,7 +85,7 @@ async def convert(request: web.Request) -> web.StreamResponse:
     )
     event = received.event
     async with AsyncExitStack() as stack:
-        async with accept.delete_unless_published(edge, event, received.blob_keys):
+        async with publishing.delete_unless_published(edge, event, received.blob_keys):
             output = content.parse_output(received.wanted.format, received.wanted)
             # Listening begins before the event is published, or a quick end would be missed. What
             # was submitted before under the same key may have another priority.
@@ -98,7 +98,18 @@ async def convert(request: web.Request) -> web.StreamResponse:
         if document.state in UNFINISHED_STATES:
             # Of a repeated request: what the first one has begun.
             first_event = msgspec.structs.replace(event, submitted_at=document.submitted_at)
-            document = await wait_until_finished(request, first_event, outcome)
+            closing = request.app[SHUTTING_DOWN]
+            document = await wait_until_finished(edge, first_event, outcome, closing)
+    if not is_readable(document):
+        return responses.unfinished_response(document)
+    return await content.send_document(request, document, output)
+
+
+def is_readable(document: DocumentRecord) -> bool:
+    """Whether a document that was waited for has a result; without one it is unfinished.
+
+    :raises HttpProblem: it cannot be converted (422), or was removed (410).
+    """
     if document.state in REMOVED_STATES:
         raise responses.gone_problem(document)
     if responses.has_failed(document):
@@ -109,18 +120,15 @@ async def convert(request: web.Request) -> web.StreamResponse:
             details={"retryable": bool(document.retryable)},
             document_id=document.document_id,
         )
-    if document.markdown is None:
-        return responses.unfinished_response(document)
-    return await content.send_document(request, document, output)
+    return document.markdown is not None
 
 
 async def wait_until_finished(
-    request: web.Request, submitted: DocumentSubmitted, outcome: Outcome
+    edge: Edge, submitted: DocumentSubmitted, outcome: Outcome, closing: asyncio.Event
 ) -> DocumentRecord:
     """Return the document as it is when it ends, when the time is up, or when the edge closes."""
-    edge = request.app[EDGE]
     event_task = asyncio.ensure_future(outcome.wait())
-    shutdown_task = asyncio.ensure_future(request.app[SHUTTING_DOWN].wait())
+    shutdown_task = asyncio.ensure_future(closing.wait())
     poll_task = asyncio.ensure_future(_poll_until_finished(edge, submitted))
     try:
         await asyncio.wait(

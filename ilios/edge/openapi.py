@@ -94,6 +94,7 @@ HEADERS = {
 
 PROBLEM_HEADERS = {
     401: ("WWW-Authenticate",),
+    406: ("Vary",),
     415: ("Accept-Encoding",),
     416: ("Content-Range",),
     429: ("Retry-After",),

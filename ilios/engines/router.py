@@ -1,7 +1,7 @@
 """Choice of an engine for each document, the fallback to the local one, and Mistral's opening."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ from actors.engines import (
     Engine,
     EngineBatches,
     EngineUnavailable,
+    Progress,
     SourceFile,
     Unconvertible,
 )
@@ -23,8 +24,6 @@ from ilios.engines.mistral import CONTENT_TYPES, MistralLimits
 from ilios.engines.pages import PageSplitter
 from ilios.secret import Secret, generate_password, load_or_create_secrets
 from schemas.options import EngineName
-
-Progress = Callable[[int, int], None]
 
 NO_FALLBACK_CODES = frozenset(
     {

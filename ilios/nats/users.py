@@ -44,6 +44,7 @@ IMPORTED_SUBJECTS = (
     "ilios.document.failed.*.{tenant}.*",
     "ilios.document.rejected.*.{tenant}.*",
     "ilios.document.cancelled.*.{tenant}.*",
+    "ilios.page.{tenant}.*",
     "ilios.batch.progressed.{tenant}.*",
     "ilios.batch.completed.{tenant}.*",
 )
@@ -54,6 +55,7 @@ SUBSCRIBE_SUBJECTS = (
     "ilios.document.failed.>",
     "ilios.document.rejected.>",
     "ilios.document.cancelled.>",
+    "ilios.page.>",
     "ilios.batch.progressed.>",
     "ilios.batch.completed.>",
 )

@@ -9,7 +9,14 @@ from typing import Protocol, Self
 
 import msgspec
 
-from actors.engines import Conversion, Password, SourceFile, Unconvertible
+from actors.engines import (
+    Conversion,
+    Password,
+    Progress,
+    SourceFile,
+    Unconvertible,
+    name_engine,
+)
 from actors.ports import Blobs, StorageUnavailable
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import EngineLimits
@@ -28,7 +35,7 @@ from ilios.engines.local.protocol import (
     Task,
     ToMarkdown,
 )
-from ilios.engines.local.ranges import Progress, RangedConversion
+from ilios.engines.local.ranges import RangedConversion
 from ilios.engines.page_images import image_ending, image_name, image_path, resolve_links
 from ilios.engines.page_limits import ImageBudget, fit_pages
 from ilios.engines.pages import ConvertedPage
@@ -133,6 +140,7 @@ class LocalEngine:
         if not registry.is_supported(document.content_type):
             raise registry.unsupported_type(document.content_type)
         unhashed = msgspec.structs.replace(document, sha256=None)
+        name_engine(progress, ENGINE)
 
         async def run(task: ToMarkdown, verify: bool, report: Progress | None) -> TaskResult:  # noqa: FBT001  as RunTask
             return await self._run(document if verify else unhashed, task, report)

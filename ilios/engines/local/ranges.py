@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import structlog
 from msgspec import Struct
 
-from actors.engines import SourceFile, Unconvertible
+from actors.engines import Progress, SourceFile, Unconvertible
 from bus import failpoints
 from ilios.engines.converters.registry import DIVIDED_TYPES
 from ilios.engines.local.limits import EngineLimits
@@ -28,7 +28,6 @@ RANGE_SECONDS = 5.0
 LIMIT_SHARE = 0.5
 """Share of the time limit of a range after which it ends as well, where that is short."""
 
-Progress = Callable[[int, int], None]
 RunTask = Callable[[ToMarkdown, bool, Progress | None], Awaitable[TaskResult]]
 """Runs a task on the document; verifies the digest of the document if true."""
 

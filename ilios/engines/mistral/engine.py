@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from actors.content_types import NAMES, PDF
-from actors.engines import Conversion, EngineUnavailable, SourceFile, Unconvertible
+from actors.engines import (
+    Conversion,
+    EngineUnavailable,
+    Progress,
+    SourceFile,
+    Unconvertible,
+    name_engine,
+)
 from actors.ports import Blobs
 from ilios.engines import page_images
 from ilios.engines.mistral import (
@@ -37,8 +44,6 @@ from ilios.engines.results import CachedPart, CacheKey, EngineResult, ResultCach
 from ilios.runtime.fair_semaphore import FairSemaphore
 from ilios.secret import Secret
 from schemas.options import ConversionOptions
-
-Progress = Callable[[int, int], None]
 
 
 class _Job(Struct, frozen=True):
@@ -95,6 +100,7 @@ class MistralEngine:
         """
         _check_type(document.content_type)
         _check_options(document.options)
+        name_engine(progress, "mistral")
         job = await self._prepare(document)
         if document.may_be_repeated and (found := await job.cache.get()) is not None:
             return found
@@ -114,11 +120,12 @@ class MistralEngine:
                 f"Mistral takes at most {DOCUMENT_BYTES // 10**6} MB of a document of this type.",
             )
         if total is None or indices is None:
-            return await self._convert_in_one_call(job, None, 1)
+            return _reported(await self._convert_in_one_call(job, None, 1), progress)
         fits = job.size <= DOCUMENT_BYTES and total <= DOCUMENT_PAGES
         if (fits or document.content_type != PDF) and len(indices) <= RANGE_PAGES:
             selected = None if len(indices) == total else indices
-            return await self._convert_in_one_call(job, selected, len(indices))
+            done = await self._convert_in_one_call(job, selected, len(indices))
+            return _reported(done, progress)
         read = self._read_uploaded_parts if fits else self._read_cut_parts
         parts: list[CachedPart] = []
         async for part in read(job, indices):
@@ -346,6 +353,13 @@ def _check_options(options: ConversionOptions) -> None:
             "option_not_supported",
             f'Only the engine "local" has {names}: leave this out, or submit with engine=local.',
         )
+
+
+def _reported(conversion: Conversion, progress: Progress | None) -> Conversion:
+    """Report all pages of a conversion at once, and return it."""
+    if progress is not None:
+        progress(len(conversion.pages), len(conversion.pages))
+    return conversion
 
 
 def _parts(count: int) -> list[range]:

@@ -119,6 +119,7 @@ FORBIDDEN = [
 ] + [
     f"ilios.batch.completed.default.{batch_events.id_of()}",
     "ilios.batch.submitted",
+    f"ilios.page.default.{events.id_of(1)}",
     "ilios.janitor.swept",
     "ilios.dead.submitted.default.x",
     "ilios.document.submitted",
@@ -253,6 +254,29 @@ async def test_a_publisher_receives_events_of_its_own_tenant_only(two_tenants: N
         received = await listener.read_until(b"}\r\n")
     assert received.count(b"MSG ") == 1
     assert b".acme." in received
+
+
+async def test_events_about_pages_reach_the_edge_and_their_own_tenant_only(
+    two_tenants: NatsServer,
+) -> None:
+    def subject(tenant: str) -> bytes:
+        return f"ilios.page.{tenant}.{events.id_of(1)}".encode()
+
+    async with (
+        RawClient(two_tenants.url("ocr")) as ocr,
+        RawClient(two_tenants.url("edge")) as edge,
+        RawClient(two_tenants.url(THEIRS)) as listener,
+    ):
+        assert await listener.send(b"SUB ilios.page.> 1\r\n") == b""
+        assert await edge.send(b"SUB ilios.page.*.* 1\r\n") == b""
+        assert await ocr.send(publish(subject("default"), b"{1}")) == b""
+        assert await ocr.send(publish(subject("acme"), b"{2}")) == b""
+        assert b"{1}" in await edge.read_until(b"{2}\r\n")
+        received = await listener.read_until(b"}\r\n")
+        assert received.count(b"MSG ") == 1
+        assert b".acme." in received
+        for other in (edge, listener):
+            assert b"Permissions Violation" in await other.send(publish(subject("acme"), b""))
 
 
 async def test_publishers_cannot_reach_each_other(two_tenants: NatsServer) -> None:

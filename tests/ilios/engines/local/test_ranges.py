@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actors.blob_keys import RESULTS
-from actors.engines import Postponed, SourceFile, Unconvertible
+from actors.engines import Postponed, Progress, SourceFile, Unconvertible
 from ilios.blobs.local import LocalBlobs
 from ilios.engines.local import ranges
 from ilios.engines.local.engine import LocalEngine
@@ -22,7 +22,6 @@ from ilios.engines.local.ranges import (
     RANGE_PAGES,
     RANGE_SECONDS,
     Ended,
-    Progress,
     RangedConversion,
 )
 from ilios.engines.page_limits import ImageBudget
