@@ -116,6 +116,11 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
         Meta(ge=16, le=100_000),
         Env("ILIOS_MAX_CONNECTIONS", "Clients connected at once; idle and slow ones are evicted"),
     ] = 1000
+    max_listeners: Annotated[
+        int,
+        Meta(ge=0, le=100_000),
+        Env("ILIOS_MAX_LISTENERS", "Streams of events, beside the connections; more get 503"),
+    ] = 1000
     max_uploads: Annotated[
         int,
         Meta(ge=1, le=10_000),
