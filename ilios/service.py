@@ -18,7 +18,7 @@ from actors.clock_guard import RunningTime
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
-from actors.janitor.objects import ABANDONED_AFTER, ObjectSweep
+from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
 from actors.janitor.retention import Retention
@@ -61,8 +61,7 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.listening import open_sockets
-from ilios.nats.access import tenants_of
-from ilios.nats.buckets import Buckets
+from ilios.nats.buckets import open_buckets
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
@@ -253,15 +252,8 @@ async def _upkeep(
     snapshots = SnapshotScheduler(
         settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
     )
-    buckets = Buckets(
-        stores.bus.objects,
-        tenants_of(settings),
-        stores.bus.bucket_bytes,
-        # A submission may wait on the log as long as that.
-        max_age=settings.log_max_age + ABANDONED_AFTER,
-        disk_guard=open_disk_guard(settings, stores.bus.store),
-    )
-    await buckets.update()  # before the service is ready: its publishers may use them at once
+    disk_guard = open_disk_guard(settings, stores.bus.store)
+    buckets = await open_buckets(settings, stores.bus, disk_guard)
     return {
         "running time": running_time.run,
         "janitor": janitor.run,
