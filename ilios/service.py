@@ -18,7 +18,7 @@ from actors.clock_guard import RunningTime
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
-from actors.janitor.objects import ABANDONED_AFTER, ObjectSweep
+from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
 from actors.janitor.retention import Retention
@@ -61,8 +61,7 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.listening import open_sockets
-from ilios.nats.access import tenants_of
-from ilios.nats.buckets import Buckets
+from ilios.nats.buckets import open_buckets
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
@@ -236,6 +235,7 @@ async def _upkeep(
     connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
     publisher, log = Publisher(connection), Log(connection)
     consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
+    objects = Objects(stores.bus.objects, settings.max_file_bytes)
     running_time = RunningTime(writer, await maintenance.running_time())
     janitor = Janitor(
         connection,
@@ -246,26 +246,14 @@ async def _upkeep(
         retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
         stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
         orphans=Orphans(log, maintenance, blobs, losses),
-        objects=ObjectSweep(
-            Objects(stores.bus.objects, settings.max_file_bytes),
-            connection,
-            Fetcher.consumer,
-            AGGREGATOR,
-        ),
+        objects=ObjectSweep(objects, connection, consumers),
         interval=settings.janitor_interval,
     )
     snapshots = SnapshotScheduler(
         settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
     )
-    buckets = Buckets(
-        stores.bus.objects,
-        tenants_of(settings),
-        stores.bus.bucket_bytes,
-        # A submission may wait on the log as long as that.
-        max_age=settings.log_max_age + ABANDONED_AFTER,
-        disk_guard=open_disk_guard(settings, stores.bus.store),
-    )
-    await buckets.update()  # before the service is ready: its publishers may use them at once
+    disk_guard = open_disk_guard(settings, stores.bus.store)
+    buckets = await open_buckets(settings, stores.bus, disk_guard)
     return {
         "running time": running_time.run,
         "janitor": janitor.run,
