@@ -12,7 +12,14 @@ import structlog
 from bus import codec, failpoints, subjects, tracing
 from bus.connection import Connection
 from bus.delivery import EXPECTED_LAST_SEQUENCE_HEADER, EXPECTED_LAST_SUBJECT_HEADER
-from bus.errors import AlreadyPublished, BusFull, BusUnavailable, EventTooLarge, NotPublished
+from bus.errors import (
+    AlreadyPublished,
+    BusFull,
+    BusUnavailable,
+    EventTooLarge,
+    NewerEvents,
+    NotPublished,
+)
 from schemas.batches import BatchEvent
 from schemas.documents import DocumentEvent
 from schemas.events import JanitorProbed, JanitorSwept
@@ -101,6 +108,28 @@ class Publisher:
         return await self.publish_raw(
             subjects.subject_for(event), codec.encode(event), headers, within
         )
+
+    async def publish_after(
+        self, event: DocumentEvent, sequence: int, within: float = PUBLISH_TIMEOUT
+    ) -> int:
+        """Publish an event unless the log has one about its document after ``sequence``.
+
+        :raises NewerEvents: it has; perhaps an earlier try without acknowledgement was stored. The
+            rest as ``publish``.
+        """
+        headers = {
+            MSG_ID_HEADER: f"{message_id(event)}:{secrets.token_hex(8)}",
+            EXPECTED_LAST_SEQUENCE_HEADER: str(sequence),
+            EXPECTED_LAST_SUBJECT_HEADER: subjects.document_filter(
+                "*", event.tenant, event.document_id
+            ),
+        }
+        try:
+            return await self.publish_raw(
+                subjects.subject_for(event), codec.encode(event), headers, within
+            )
+        except AlreadyPublished as error:
+            raise NewerEvents(str(error)) from error
 
     async def publish_sweep(self, swept: JanitorSwept) -> None:
         """Publish the result of a pass of the janitor. Raises as ``publish``."""

@@ -60,6 +60,11 @@ def event_name(event_type: type[Struct]) -> str:
     return str(tag).partition("/")[0].rpartition(".")[2]
 
 
+def event_of(subject: str) -> str:
+    """Return the kind of event in the subject of a document, as ``event_name`` has it."""
+    return subject.split(".", 3)[2]
+
+
 def subject_for(event: DocumentEvent | BatchEvent) -> str:
     """Return the subject of an event."""
     name = event_name(type(event))
