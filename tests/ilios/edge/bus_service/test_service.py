@@ -15,8 +15,9 @@ from bus.errors import BusFull, BusUnavailable, EventTooLarge
 from bus.micro import MAX_REPLY_BYTES, Request, ServiceReply
 from ilios.api_keys import tenant_of
 from ilios.edge.bus_service.admission import Admission
+from ilios.edge.bus_service.described import STATUS_HEADER
 from ilios.edge.bus_service.operations import OPERATIONS
-from ilios.edge.bus_service.service import STATUS_HEADER, BusDoor, endpoint
+from ilios.edge.bus_service.service import BusDoor, endpoint
 from ilios.nats.users import REQUEST_SUBJECTS
 from ilios.runtime.disk_space import Volume
 from schemas.documents import DocumentSubmitted, Stored
