@@ -8,6 +8,7 @@ from msgspec import Struct
 from actors.ports import Blobs
 from bus.connection import Connection
 from bus.log import Log
+from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
@@ -60,6 +61,7 @@ def compose_edge(
         log=Log(stores.connection),
         outcomes=OutcomeListener(stores.connection),
         reads=stores.documents,
+        pages=PageReader(stores.connection),
         batches=stores.batches,
         usage=stores.usage,
         blobs=stores.blobs,

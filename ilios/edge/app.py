@@ -19,6 +19,7 @@ from ilios.edge import (
     batches,
     content,
     convert,
+    document_pages,
     documents,
     errors,
     health,
@@ -45,6 +46,7 @@ DECLARED = operations_of(
     convert,
     documents,
     content,
+    document_pages,
     batches,
     batch_downloads,
     upload_urls,
@@ -77,6 +79,7 @@ def make_app(edge: Edge) -> web.Application:
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
+    app[document_pages.FOLLOWERS] = asyncio.Semaphore(limits.max_followers)
     app[archives.ARCHIVE_SLOTS] = asyncio.Semaphore(archives.MAX_OPEN)
     app.on_shutdown.append(_signal_shutdown)
     app.on_response_prepare.append(middleware.on_response_prepare)

@@ -12,6 +12,7 @@ from ilios.edge import requests
 from ilios.edge.errors import explain
 from ilios.edge.json_schemas import components, plain, reference
 from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
+from schemas.pages import PageLine, PagesState
 from schemas.replies import BatchLine, BatchManifest, DocumentChunk, Problem
 
 PROBLEM = "application/problem+json"
@@ -51,7 +52,7 @@ SECURITY_SCHEMES = {
     },
 }
 
-EXTRA_SCHEMAS = (BatchLine, BatchManifest, DocumentChunk, Problem)
+EXTRA_SCHEMAS = (BatchLine, BatchManifest, DocumentChunk, PageLine, PagesState, Problem)
 """Described although no answer as a whole is one: they are parts of files."""
 
 

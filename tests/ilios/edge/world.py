@@ -32,7 +32,15 @@ from schemas.documents import (
 from schemas.options import EngineName
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
-from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage
+from tests.fakes import (
+    FakeBatches,
+    FakeLog,
+    FakeOutcomes,
+    FakePages,
+    FakePublisher,
+    FakeReads,
+    FakeUsage,
+)
 from tests.waiting import wait_until
 
 ID = "abcdefghij0123456789abcd"
@@ -63,6 +71,7 @@ class World:
         self.publisher = FakePublisher(self.log)
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
+        self.pages = FakePages()
         self.batches = FakeBatches(self.reads)
         self.usage: UsageQueries = FakeUsage()
         self.volume = Volume(device=1, free=2**50, files=None)
@@ -100,6 +109,7 @@ class World:
             log=self.log,
             outcomes=self.outcomes,
             reads=self.reads,
+            pages=self.pages,
             batches=self.batches,
             usage=self.usage,
             blobs=self.blobs,
