@@ -52,6 +52,7 @@ class Connection(web.RequestHandler):
         "_deadline",
         "_half_closed",
         "_has_key",
+        "_is_listening",
         "_is_reading_paused",
         "_last_body",
         "_limiter",
@@ -82,6 +83,7 @@ class Connection(web.RequestHandler):
         self._reading_header = False
         self._is_reading_paused = False
         self._half_closed = False
+        self._is_listening = False
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
         self.is_admitted = True
@@ -134,7 +136,8 @@ class Connection(web.RequestHandler):
 
         It looks the same as one whose client has gone, so it waits ``half_closed_timeout`` only.
         """
-        response_due = self._busy and (self._last_body is None or self._last_body.is_eof())
+        body_is_complete = self._last_body is None or self._last_body.is_eof()
+        response_due = self._busy and body_is_complete and not self._is_listening
         if response_due:
             self._half_closed = True
             self._limiter.mark_half_closed(self)
@@ -219,8 +222,14 @@ class Connection(web.RequestHandler):
         self._limiter.mark_authenticated(self)
 
     def mark_listening(self) -> None:
-        """Note that the rest of the connection is a stream of events."""
+        """Note that the rest of the connection is a stream of events.
+
+        Its client has gone when it closes its side; otherwise that would show with the next event.
+        """
+        self._is_listening = True
         self._limiter.release(self)
+        if self._half_closed:
+            self.abort()
 
     def handle_error(
         self,
