@@ -11,6 +11,7 @@ from bus.log import Log
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
+from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, SqliteUsageQueries
 from ilios.edge.context import Edge, Health, Limits
 from ilios.edge.signed_urls import Signer
@@ -30,6 +31,7 @@ class EdgeStores(Struct, frozen=True):
     connection: Connection
     documents: SqliteDocumentQueries
     batches: SqliteBatchQueries
+    lists: SqliteListQueries
     usage: SqliteUsageQueries
     blobs: Blobs
 
@@ -61,6 +63,7 @@ def compose_edge(
         outcomes=OutcomeListener(stores.connection),
         reads=stores.documents,
         batches=stores.batches,
+        lists=stores.lists,
         usage=stores.usage,
         blobs=stores.blobs,
         passwords=secrets.passwords,

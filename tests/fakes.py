@@ -15,6 +15,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
+from schemas.lists import BatchListRequest, DocumentListRequest, Page
 from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
@@ -148,6 +149,16 @@ class FakeReads:
 
     def add(self, record: DocumentRecord) -> None:
         self.records[record.tenant, record.document_id] = record
+
+
+class NoLists:
+    """Lists without items."""
+
+    async def documents(self, _wanted: DocumentListRequest) -> Page[DocumentRecord]:
+        return Page([], None)
+
+    async def batches(self, _wanted: BatchListRequest) -> Page[BatchRecord]:
+        return Page([], None)
 
 
 class FakeBatches:

@@ -22,6 +22,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
+from schemas.lists import BatchListRequest, DocumentListRequest, Page
 from schemas.options import EngineName
 from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
 from schemas.replies import HealthReport
@@ -100,6 +101,18 @@ class BatchQueries(Protocol):
 
     async def documents(self, tenant: str, batch_id: str) -> list[DocumentRecord]:
         """Return the documents of a batch in its order."""
+        ...
+
+
+class ListQueries(Protocol):
+    """Lists of documents and batches in the database."""
+
+    async def documents(self, wanted: DocumentListRequest) -> Page[DocumentRecord]:
+        """Return a page of documents."""
+        ...
+
+    async def batches(self, wanted: BatchListRequest) -> Page[BatchRecord]:
+        """Return a page of batches."""
         ...
 
 
@@ -206,6 +219,7 @@ class Edge:
     outcomes: Outcomes
     reads: DocumentQueries
     batches: BatchQueries
+    lists: ListQueries
     usage: UsageQueries
     blobs: Blobs
     passwords: Passwords

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
-from ilios.edge.context import Edge, Limits, UsageQueries
+from ilios.edge.context import Edge, Limits, ListQueries, UsageQueries
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
@@ -32,7 +32,15 @@ from schemas.documents import (
 from schemas.options import EngineName
 from schemas.records import DocumentRecord
 from schemas.replies import HealthReport
-from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage
+from tests.fakes import (
+    FakeBatches,
+    FakeLog,
+    FakeOutcomes,
+    FakePublisher,
+    FakeReads,
+    FakeUsage,
+    NoLists,
+)
 from tests.waiting import wait_until
 
 ID = "abcdefghij0123456789abcd"
@@ -64,6 +72,7 @@ class World:
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
         self.batches = FakeBatches(self.reads)
+        self.lists: ListQueries = NoLists()
         self.usage: UsageQueries = FakeUsage()
         self.volume = Volume(device=1, free=2**50, files=None)
         self.report = HealthReport(services={"database": "connected"}, healthy=True, problems=[])
@@ -101,6 +110,7 @@ class World:
             outcomes=self.outcomes,
             reads=self.reads,
             batches=self.batches,
+            lists=self.lists,
             usage=self.usage,
             blobs=self.blobs,
             passwords=SealedPasswords(self.blobs, self.seal),
