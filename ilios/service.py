@@ -293,7 +293,9 @@ def _edge(
 ) -> Edge:
     """Build the HTTP edge in this process."""
     bus = stores.bus
-    of_edge = EdgeStores(bus.edge, stores.documents, stores.batches, stores.usage, stores.blobs)
+    of_edge = EdgeStores(
+        bus.edge, stores.documents, stores.batches, stores.lists, stores.usage, stores.blobs
+    )
     checks = EdgeChecks(health.disk_guard, health, monitoring.faults, stores.file_watch)
     return compose_edge(settings, of_edge, secrets, checks)
 
