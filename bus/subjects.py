@@ -2,7 +2,7 @@
 
 ``ilios.document.<event>.<pNN>.<tenant>.<document_id>``, ``pNN`` being the priority p01..p10;
 ``ilios.batch.<event>.<tenant>.<batch_id>``. Events about pages are on no stream:
-``ilios.page.<tenant>.<document_id>``.
+``ilios.page.<tenant>.<document_id>``; so are requests, ``ilios.pages.<tenant>.<document_id>``.
 """
 
 from msgspec import Struct
@@ -14,8 +14,11 @@ from schemas.ids import is_id, is_tenant
 DOCUMENT = "ilios.document"
 BATCH = "ilios.batch"
 PAGE = "ilios.page"
+DRAFTS = "ilios.pages"
 JANITOR = "ilios.janitor"
 DEAD_LETTER = "ilios.dead"
+API = "ilios.api"
+"""Requests, ``ilios.api.<operation>.<tenant>``; the account of a tenant imports them without it."""
 
 _PRIORITY_TOKENS = {f"p{priority:02d}": priority for priority in range(1, 11)}
 
@@ -56,6 +59,11 @@ def event_name(event_type: type[Struct]) -> str:
     """Return the name in subjects of a type: ``submitted`` for ``DocumentSubmitted``."""
     tag = event_type.__struct_config__.tag
     return str(tag).partition("/")[0].rpartition(".")[2]
+
+
+def event_of(subject: str) -> str:
+    """Return the kind of event in the subject of a document, as ``event_name`` has it."""
+    return subject.split(".", 3)[2]
 
 
 def subject_for(event: DocumentEvent | BatchEvent) -> str:
@@ -107,6 +115,11 @@ def batch_subject(event: str, tenant: str, batch_id: str) -> str:
 def page_subject(tenant: str, document_id: str) -> str:
     """Return the subject of events about the pages of one document, or ``*`` for any."""
     return f"{PAGE}.{tenant}.{document_id}"
+
+
+def drafts_subject(tenant: str, document_id: str) -> str:
+    """Return the subject of requests for the pages of a document that is still converted."""
+    return f"{DRAFTS}.{tenant}.{document_id}"
 
 
 def parse_batch(subject: str) -> BatchSubject:

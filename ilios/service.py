@@ -15,21 +15,25 @@ from actors.aggregator import Aggregator
 from actors.batcher import Batcher
 from actors.cancellations import Cancellations
 from actors.clock_guard import RunningTime
+from actors.draft_pages import DraftPages
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
+from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import DiscardParts, Ocr
+from actors.page_events import PagePorts
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
 from actors.ports import Blobs, Losses
 from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
-from bus.pages import PagePublisher
+from bus.objects import Objects
+from bus.pages import DraftServer, PagePublisher
 from bus.publisher import Publisher
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
@@ -39,9 +43,11 @@ from ilios.edge.context import Edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.edge_composition import (
+    BUS_REQUESTS,
     EdgeChecks,
     EdgeSecrets,
     EdgeStores,
+    answer_bus_requests,
     compose_edge,
     load_seal,
     load_signer,
@@ -57,6 +63,7 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.listening import open_sockets
+from ilios.nats.buckets import open_buckets
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
@@ -155,6 +162,14 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
             await starting.aclose()
             await enter(serve_edge(edge, sockets))
+            answer = partial(
+                answer_bus_requests,
+                edge,
+                settings,
+                stores.bus.edge_url.get_secret_value(),
+                stores.bus.permission_violations,
+            )
+            await enter(monitoring.supervisor.running(BUS_REQUESTS, answer))
         yield Service(
             settings,
             sockets.url,
@@ -187,6 +202,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
     # One each: on a shared connection one of the two would miss cancellations.
     ocr_cancellations = Cancellations(bus.ocr)
     fetcher_cancellations = Cancellations(bus.fetcher)
+    drafts = DraftPages()
     ocr = Ocr(
         bus.ocr,
         blobs,
@@ -195,14 +211,22 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         concurrency=settings.max_in_flight,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
-        publish_page=PagePublisher(bus.ocr).publish,
+        pages=PagePorts(PagePublisher(bus.ocr).publish, drafts.put, drafts.discard),
     )
-    fetcher = Fetcher(bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=ended_floor)
+    fetcher = Fetcher(
+        bus.fetcher,
+        blobs,
+        downloads,
+        fetcher_cancellations,
+        Objects(bus.objects, settings.max_file_bytes),
+        ended_floor=ended_floor,
+    )
     return {
         "aggregator": Aggregator(bus.aggregator, stores.batches).run,
         "cancellations for ocr": ocr_cancellations.run,
         "cancellations for fetcher": fetcher_cancellations.run,
         "ocr": ocr.run,
+        "drafts of pages": DraftServer(bus.ocr, drafts.read).run,
         "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
         "fetcher": fetcher.run,
     }
@@ -211,10 +235,11 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
 async def _upkeep(
     settings: Settings, stores: Stores, writer: Writer, monitoring: Monitoring, losses: Losses
 ) -> Parts:
-    """Build what runs by the clock: the janitor, its measure of running time, the snapshots."""
+    """Build what runs by the clock: janitor, measure of running time, snapshots, buckets."""
     connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
     publisher, log = Publisher(connection), Log(connection)
     consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
+    objects = Objects(stores.bus.objects, settings.max_file_bytes)
     running_time = RunningTime(writer, await maintenance.running_time())
     janitor = Janitor(
         connection,
@@ -225,12 +250,20 @@ async def _upkeep(
         retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
         stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
         orphans=Orphans(log, maintenance, blobs, losses),
+        objects=ObjectSweep(objects, connection, consumers),
         interval=settings.janitor_interval,
     )
     snapshots = SnapshotScheduler(
         settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
     )
-    return {"running time": running_time.run, "janitor": janitor.run, "snapshots": snapshots.run}
+    disk_guard = open_disk_guard(settings, stores.bus.store)
+    buckets = await open_buckets(settings, stores.bus, disk_guard)
+    return {
+        "running time": running_time.run,
+        "janitor": janitor.run,
+        "snapshots": snapshots.run,
+        "buckets": buckets.run,
+    }
 
 
 def _health(

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from bus.errors import AlreadyPublished
-from bus.log import StoredBatchSubmission
+from bus.errors import AlreadyPublished, NewerEvents
+from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
+from bus.reader import LOG_START, LogPosition
 from schemas.batches import AnyBatchEvent, BatchSubmitted
 from schemas.documents import (
     AnyDocumentEvent,
@@ -15,6 +16,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
+from schemas.pages import DraftsReply
 from schemas.records import (
     BatchRecord,
     DocumentHistory,
@@ -22,6 +24,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
+from schemas.results import PageResult
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
 
@@ -51,6 +54,12 @@ class FakePublisher:
             await self.on_submission(event)
         return len(self.published)
 
+    async def publish_after(self, event: AnyDocumentEvent, sequence: int) -> int:
+        newest = await self._log.newest(event.tenant, event.document_id)
+        if (newest.sequence if newest else 0) != sequence:
+            raise NewerEvents
+        return await self.publish(event)
+
     async def publish_if_first(self, event: AnyDocumentEvent | AnyBatchEvent) -> int:
         if isinstance(event, DocumentSubmitted | BatchSubmitted) and self._log.has(event):
             raise AlreadyPublished
@@ -72,6 +81,7 @@ class FakeLog:
     def __init__(self) -> None:
         self.submissions: dict[tuple[str, str], DocumentSubmitted] = {}
         self.batches: dict[tuple[str, str], StoredBatchSubmission] = {}
+        self.newest_events: dict[tuple[str, str], NewestEvent] = {}
         self.error: Exception | None = None
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
@@ -83,6 +93,11 @@ class FakeLog:
         if self.error is not None:
             raise self.error
         return self.batches.get((tenant, batch_id))
+
+    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
+        if self.error is not None:
+            raise self.error
+        return self.newest_events.get((tenant, document_id))
 
     def add(self, event: DocumentSubmitted | BatchSubmitted) -> None:
         if isinstance(event, BatchSubmitted):
@@ -119,8 +134,11 @@ class FakeOutcomes:
 
     def __init__(self) -> None:
         self.watched: dict[tuple[str, str], FakeOutcome] = {}
+        self.watched_batches: dict[tuple[str, str], asyncio.Event] = {}
         self.error: Exception | None = None
         self.released = asyncio.Event()
+        self.count = 0
+        self.released_count = 0
 
     @asynccontextmanager
     async def watch(
@@ -129,13 +147,73 @@ class FakeOutcomes:
         if self.error is not None:
             raise self.error
         outcome = self.watched[tenant, document_id] = FakeOutcome()
+        self.count += 1
         try:
             yield outcome
+        finally:
+            self.released.set()
+            self.released_count += 1
+
+    @asynccontextmanager
+    async def watch_batch(self, tenant: str, batch_id: str) -> AsyncIterator[asyncio.Event]:
+        if self.error is not None:
+            raise self.error
+        ended = self.watched_batches[tenant, batch_id] = asyncio.Event()
+        try:
+            yield ended
         finally:
             self.released.set()
 
     def end(self, event: DocumentCompleted | DocumentFailed | DocumentCancelled) -> None:
         self.watched[event.tenant, event.document_id].result.set_result(event)
+
+
+class FakeEventLog:
+    """An empty log."""
+
+    async def end(self) -> LogPosition:
+        return LOG_START
+
+    async def reaches(self, position: LogPosition) -> bool:
+        return position == LOG_START
+
+    async def read(self, after: int, subject: str | None = None) -> list[StoredMessage]:
+        return []
+
+    async def read_all(self, subject: str) -> list[StoredMessage]:
+        return []
+
+    @asynccontextmanager
+    async def notices(self, callback: Callable[[], None]) -> AsyncIterator[None]:
+        yield
+
+
+class FakePages:
+    """Has the pages a test drafts, and tells who watches."""
+
+    def __init__(self) -> None:
+        self.pages: dict[tuple[str, str], list[PageResult]] = {}
+        self.watched: dict[tuple[str, str], asyncio.Event] = {}
+        self.error: Exception | None = None
+
+    async def drafts(self, tenant: str, document_id: str, since: int = 0) -> DraftsReply:
+        if self.error is not None:
+            raise self.error
+        pages = self.pages.get((tenant, document_id), [])
+        return DraftsReply(until=len(pages), more=False, pages=tuple(pages[since:]))
+
+    @asynccontextmanager
+    async def watch(self, tenant: str, document_id: str) -> AsyncIterator[asyncio.Event]:
+        self.watched[tenant, document_id] = asyncio.Event()
+        try:
+            yield self.watched[tenant, document_id]
+        finally:
+            del self.watched[tenant, document_id]
+
+    def draft(self, tenant: str, document_id: str, *pages: PageResult) -> None:
+        self.pages.setdefault((tenant, document_id), []).extend(pages)
+        if (tenant, document_id) in self.watched:
+            self.watched[tenant, document_id].set()
 
 
 class FakeReads:

@@ -129,15 +129,22 @@ def problem_body(refused: HttpProblem, instance: str, request_id: str) -> bytes:
 def to_problem(request: web.BaseRequest, error: BaseException) -> HttpProblem:
     """Return the problem for an exception; what the client must not see is logged."""
     match error:
-        case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
-            return _unavailable(error)
-        case EventTooLarge():
-            return HttpProblem(413, "event_too_large", "The request is too large")
         case HttpProcessingError() | web.RequestPayloadError():
             # The parser raises these inside the handler that reads the body.
             return HttpProblem(400, "malformed_request", "The request is malformed")
         case web.HTTPException():
             return _from_aiohttp(request, error)
+        case _:
+            return operation_problem(error)
+
+
+def operation_problem(error: BaseException) -> HttpProblem:
+    """Return the problem for an exception of an operation, whichever way it was asked for."""
+    match error:
+        case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
+            return _unavailable(error)
+        case EventTooLarge():
+            return HttpProblem(413, "event_too_large", "The request is too large")
         case _:
             log.error("unexpected error", exc_info=error)
             return HttpProblem(500, "internal_error", "The service failed; the request id names it")
@@ -232,8 +239,10 @@ CODES = {
     "host_not_allowed": "The `Host` is not one the service is reached by; see `detail`.",
     "image_not_found": "The document has no such image.",
     "internal_error": "The service failed; the request id names what is in its log.",
+    "invalid_batch_id": "This is not the id of a batch, or there is a `documentId` as well.",
     "invalid_date": "A date is malformed, or the start is after the end.",
     "invalid_details": "`details` is neither `true` nor `false`.",
+    "invalid_document_id": "This is not the form of an id.",
     "invalid_engine": "There is no such engine, or `useMistralBatch` is not for it.",
     "invalid_file_name": "`fileName` is not 1 to 255 characters.",
     "invalid_file_size": "`fileSize` is not a whole number of bytes, 1 or more.",
@@ -265,7 +274,10 @@ CODES = {
     "route_not_found": "There is nothing at this address.",
     "storage_full": "There is no room left for documents.",
     "storage_unavailable": "The documents cannot be reached; try again in a moment.",
+    "ticket_expired": "The ticket is no longer valid; ask for another one.",
+    "ticket_invalid": "The ticket was not made for this stream.",
     "too_many_files": "There are more files than are accepted in one request.",
+    "too_many_listeners": "There are too many streams of events; see `Retry-After`.",
     "too_many_parts": "The form has too many parts.",
     "too_many_wrong_keys": "Too many wrong keys came from this address; see `Retry-After`.",
     "unauthorized": "The request has no API key, or an unknown one.",

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
-from ilios.edge.context import Edge, Limits, UsageQueries
+from ilios.edge.context import Edge, EventLog, Limits, UsageQueries
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
@@ -32,7 +32,16 @@ from schemas.documents import (
 from schemas.options import EngineName
 from schemas.records import DocumentRecord
 from schemas.service_replies import HealthReport
-from tests.fakes import FakeBatches, FakeLog, FakeOutcomes, FakePublisher, FakeReads, FakeUsage
+from tests.fakes import (
+    FakeBatches,
+    FakeEventLog,
+    FakeLog,
+    FakeOutcomes,
+    FakePages,
+    FakePublisher,
+    FakeReads,
+    FakeUsage,
+)
 from tests.waiting import wait_until
 
 ID = "abcdefghij0123456789abcd"
@@ -60,9 +69,11 @@ class World:
         self.root = root
         self.seal = Seal(bytes(32))
         self.log = FakeLog()
+        self.events: EventLog = FakeEventLog()
         self.publisher = FakePublisher(self.log)
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
+        self.pages = FakePages()
         self.batches = FakeBatches(self.reads)
         self.usage: UsageQueries = FakeUsage()
         self.volume = Volume(device=1, free=2**50, files=None)
@@ -98,8 +109,10 @@ class World:
         return Edge(
             publisher=self.publisher,
             log=self.log,
+            events=self.events,
             outcomes=self.outcomes,
             reads=self.reads,
+            pages=self.pages,
             batches=self.batches,
             usage=self.usage,
             blobs=self.blobs,
