@@ -15,6 +15,7 @@ from actors.aggregator import Aggregator
 from actors.batcher import Batcher
 from actors.cancellations import Cancellations
 from actors.clock_guard import RunningTime
+from actors.draft_pages import DraftPages
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
@@ -24,6 +25,7 @@ from actors.janitor.passwords import PasswordErasure
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import DiscardParts, Ocr
+from actors.page_events import PagePorts
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
 from actors.ports import Blobs, Losses
@@ -31,7 +33,7 @@ from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
 from bus.objects import Objects
-from bus.pages import PagePublisher
+from bus.pages import DraftServer, PagePublisher
 from bus.publisher import Publisher
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
@@ -200,6 +202,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
     # One each: on a shared connection one of the two would miss cancellations.
     ocr_cancellations = Cancellations(bus.ocr)
     fetcher_cancellations = Cancellations(bus.fetcher)
+    drafts = DraftPages()
     ocr = Ocr(
         bus.ocr,
         blobs,
@@ -208,7 +211,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         concurrency=settings.max_in_flight,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
-        publish_page=PagePublisher(bus.ocr).publish,
+        pages=PagePorts(PagePublisher(bus.ocr).publish, drafts.put, drafts.discard),
     )
     fetcher = Fetcher(
         bus.fetcher,
@@ -223,6 +226,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         "cancellations for ocr": ocr_cancellations.run,
         "cancellations for fetcher": fetcher_cancellations.run,
         "ocr": ocr.run,
+        "drafts of pages": DraftServer(bus.ocr, drafts.read).run,
         "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
         "fetcher": fetcher.run,
     }
