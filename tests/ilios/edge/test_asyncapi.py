@@ -54,8 +54,9 @@ def test_every_request_has_replies_whose_schemas_are_there() -> None:
     described = describe()
     schemas = described["components"]["schemas"]
     for name, one in described["operations"].items():
-        assert ("reply" in one) == is_request(name)
-        for message in one.get("reply", {}).get("messages", ()):
+        if not is_request(name):
+            continue
+        for message in one["reply"]["messages"]:
             channel = described["channels"][f"{name}Reply"]
             assert message["$ref"].rpartition("/")[2] in channel["messages"]
     referred = re.findall(r"#/components/schemas/(\w+)", json.dumps(described))
