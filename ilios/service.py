@@ -35,23 +35,22 @@ from bus.log import Log
 from bus.objects import Objects
 from bus.pages import DraftServer, PagePublisher
 from bus.publisher import Publisher
-from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
 from ilios.database.sqlite import DamageMonitor
-from ilios.edge.app import serve_edge, serve_startup_app
+from ilios.edge.app import serve_startup_app
 from ilios.edge.context import Edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.edge_composition import (
-    BUS_REQUESTS,
+    BusRequests,
     EdgeChecks,
     EdgeSecrets,
     EdgeStores,
-    answer_bus_requests,
     compose_edge,
     load_seal,
     load_signer,
     open_disk_guard,
+    serve_both,
 )
 from ilios.edge_process.child import early_child
 from ilios.edge_process.messages import Start, State
@@ -69,7 +68,7 @@ from ilios.runtime.supervisor import Supervisor
 from ilios.settings import transfer
 from ilios.settings.settings import Settings
 from ilios.sources.http import HttpDownloads
-from ilios.startup import Startup
+from ilios.startup import Startup, written_directories
 from ilios.stores import Stores, open_stores
 
 Parts = Mapping[str, Callable[[], Awaitable[None]]]
@@ -99,7 +98,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         sockets = await enter(open_sockets(settings))
-        startup = Startup(sockets.url, _written_directories(settings))
+        startup = Startup(sockets.url, written_directories(settings))
         retry = startup.retry_until_available
         starting = await enter(
             _closable_early(serve_startup_app(sockets, lambda: startup.waiting_for))
@@ -154,15 +153,8 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         else:
             edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
             await starting.aclose()
-            await enter(serve_edge(edge, sockets))
-            answer = partial(
-                answer_bus_requests,
-                edge,
-                settings,
-                stores.bus.edge_url.get_secret_value(),
-                stores.bus.permission_violations,
-            )
-            await enter(monitoring.supervisor.running(BUS_REQUESTS, answer))
+            requests = BusRequests(settings, stores.bus.edge_url, stores.bus.permission_violations)
+            await enter(serve_both(edge, sockets, requests, monitoring.supervisor))
         yield Service(
             settings,
             sockets.url,
@@ -329,16 +321,6 @@ async def _closable_early(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(context)
         yield stack
-
-
-def _written_directories(settings: Settings) -> dict[str, Path]:
-    """Return the directories the service writes to, by their purpose."""
-    return {
-        "database": settings.database_path.parent,
-        "log": settings.data_dir / "nats",
-        "documents": blob_directory(settings.s3, settings.data_dir),
-        "data": settings.data_dir,
-    }
 
 
 async def _load_secrets(settings: Settings) -> tuple[Signer, Seal]:
