@@ -18,6 +18,7 @@ from actors.clock_guard import RunningTime
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
+from actors.janitor.objects import ABANDONED_AFTER, ObjectSweep
 from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
 from actors.janitor.retention import Retention
@@ -29,6 +30,7 @@ from actors.ports import Blobs, Losses
 from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
+from bus.objects import Objects
 from bus.pages import PagePublisher
 from bus.publisher import Publisher
 from ilios.blobs.factory import blob_directory
@@ -39,9 +41,11 @@ from ilios.edge.context import Edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.edge_composition import (
+    BUS_REQUESTS,
     EdgeChecks,
     EdgeSecrets,
     EdgeStores,
+    answer_bus_requests,
     compose_edge,
     load_seal,
     load_signer,
@@ -57,6 +61,8 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.listening import open_sockets
+from ilios.nats.access import tenants_of
+from ilios.nats.buckets import Buckets
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
@@ -155,6 +161,14 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
             await starting.aclose()
             await enter(serve_edge(edge, sockets))
+            answer = partial(
+                answer_bus_requests,
+                edge,
+                settings,
+                stores.bus.edge_url.get_secret_value(),
+                stores.bus.permission_violations,
+            )
+            await enter(monitoring.supervisor.running(BUS_REQUESTS, answer))
         yield Service(
             settings,
             sockets.url,
@@ -197,7 +211,14 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         discard_parts=engines.discard_parts,
         publish_page=PagePublisher(bus.ocr).publish,
     )
-    fetcher = Fetcher(bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=ended_floor)
+    fetcher = Fetcher(
+        bus.fetcher,
+        blobs,
+        downloads,
+        fetcher_cancellations,
+        Objects(bus.objects, settings.max_file_bytes),
+        ended_floor=ended_floor,
+    )
     return {
         "aggregator": Aggregator(bus.aggregator, stores.batches).run,
         "cancellations for ocr": ocr_cancellations.run,
@@ -211,7 +232,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
 async def _upkeep(
     settings: Settings, stores: Stores, writer: Writer, monitoring: Monitoring, losses: Losses
 ) -> Parts:
-    """Build what runs by the clock: the janitor, its measure of running time, the snapshots."""
+    """Build what runs by the clock: janitor, measure of running time, snapshots, buckets."""
     connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
     publisher, log = Publisher(connection), Log(connection)
     consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
@@ -225,12 +246,32 @@ async def _upkeep(
         retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
         stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
         orphans=Orphans(log, maintenance, blobs, losses),
+        objects=ObjectSweep(
+            Objects(stores.bus.objects, settings.max_file_bytes),
+            connection,
+            Fetcher.consumer,
+            AGGREGATOR,
+        ),
         interval=settings.janitor_interval,
     )
     snapshots = SnapshotScheduler(
         settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
     )
-    return {"running time": running_time.run, "janitor": janitor.run, "snapshots": snapshots.run}
+    buckets = Buckets(
+        stores.bus.objects,
+        tenants_of(settings),
+        stores.bus.bucket_bytes,
+        # A submission may wait on the log as long as that.
+        max_age=settings.log_max_age + ABANDONED_AFTER,
+        disk_guard=open_disk_guard(settings, stores.bus.store),
+    )
+    await buckets.update()  # before the service is ready: its publishers may use them at once
+    return {
+        "running time": running_time.run,
+        "janitor": janitor.run,
+        "snapshots": snapshots.run,
+        "buckets": buckets.run,
+    }
 
 
 def _health(

@@ -58,6 +58,7 @@ SHARED_BY_ACTORS = {
     "page_events",
     "page_markdown",
     "office_sniffing",
+    "object_source",
     "ports",
     "pricing",
     "publishable",

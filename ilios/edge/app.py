@@ -16,21 +16,25 @@ from ilios.edge import (
     accept,
     archives,
     auth,
+    batch_cancellation,
     batch_downloads,
     batches,
     content,
     convert,
     documents,
     errors,
+    hang_ups,
     health,
     history,
     middleware,
     pages,
+    preferences,
     resource,
     server,
     upload_urls,
     uploads,
     usage,
+    waits,
 )
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
 from ilios.edge.events import streams, tickets
@@ -38,6 +42,7 @@ from ilios.edge.events.feed import FEED, Feed
 from ilios.edge.events.sealing import SEALER, Sealer
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
+from ilios.runtime.fair_semaphore import FairSemaphore
 from schemas.service_replies import HealthReport
 
 KEEP_ALIVE = 75.0
@@ -53,6 +58,7 @@ DECLARED = operations_of(
     content,
     batches,
     batch_downloads,
+    batch_cancellation,
     upload_urls,
     resource,
     history,
@@ -86,12 +92,18 @@ def make_app(edge: Edge) -> web.Application:
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
-    app[archives.ARCHIVE_SLOTS] = asyncio.Semaphore(archives.MAX_OPEN)
+    app[archives.ARCHIVE_SLOTS] = FairSemaphore(archives.MAX_OPEN)
+    app[waits.WAIT_SLOTS] = waits.WaitSlots(
+        limits.max_connections, multi_tenant=len(edge.api_keys) > 1
+    )
+    app[hang_ups.HANG_UPS] = hang_ups.HangUps(edge)
     app[SEALER] = Sealer(edge.signer.derive_key("events"))
     app[FEED] = Feed(edge.events, limits.max_listeners, multi_tenant=len(edge.api_keys) > 1)
     app.on_shutdown.append(_signal_shutdown)
+    app.on_cleanup.append(_close_hang_ups)
     app.on_response_prepare.append(middleware.on_response_prepare)
     app.on_response_prepare.append(accept.mark_replayed)
+    app.on_response_prepare.append(preferences.add_applied)
     app[OPERATIONS] = DECLARED
     app.router.add_get(pages.FILES_PATH, pages.file)
     paths = Counter(one.path for one in DECLARED)
@@ -136,6 +148,10 @@ async def serve_edge(
         log.info("edge listening", host=sockets.host, port=sockets.port)
         yield
     log.info("edge closed")
+
+
+async def _close_hang_ups(app: web.Application) -> None:
+    await app[hang_ups.HANG_UPS].close()
 
 
 async def _signal_shutdown(app: web.Application) -> None:

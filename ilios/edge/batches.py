@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import accept, lookup, requests, responses, uploads
@@ -29,6 +29,7 @@ from ilios.edge.operation import (
     operation,
 )
 from ilios.edge.responses import Answer
+from ilios.edge.waits import WaitQuery, wait_for_batch
 from schemas import replies
 from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
 from schemas.documents import Remote, Stored
@@ -53,7 +54,7 @@ _FILES = {
 }
 
 
-class StatusQuery(Struct, frozen=True):
+class StatusQuery(WaitQuery, frozen=True):
     """The query of a batch's status."""
 
     details: Annotated[Boolean, Meta(description="`true` adds every document of the batch.")] = (
@@ -117,9 +118,11 @@ async def submit(request: web.Request) -> web.StreamResponse:
 )
 async def status(request: web.Request) -> web.StreamResponse:
     """Answer with the progress of a batch, and with ``?details=true`` of each document."""
-    detailed = requests.parse_texts(StatusQuery, request.query).details
+    wanted = requests.parse_texts(StatusQuery, request.query)
     batch = await lookup.get_batch_or_404(request)
-    return responses.answer_response(await status_answer(request.app[EDGE], batch, detailed))
+    batch = await wait_for_batch(request, batch, wanted.wait)
+    answer = await status_answer(request.app[EDGE], batch, wanted.details)
+    return responses.answer_response(answer)
 
 
 async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answer:  # noqa: FBT001  # a parameter of the request
@@ -146,6 +149,11 @@ async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answe
     )
     headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
     return Answer(200, body, headers)
+
+
+def status_headers(batch_id: str) -> dict[str, str]:
+    """Return the headers that point a client to the status of a batch."""
+    return {"Location": f"/v1/batch/status/{batch_id}", "Retry-After": responses.POLL_AFTER}
 
 
 def progress_reply(batch: BatchRecord) -> replies.BatchProgress:
@@ -274,17 +282,16 @@ def accepted_answer(event: BatchSubmitted, submitted_at: datetime) -> Answer:
                 client_metadata=responses.given(document.metadata),
             )
         )
-    status_url = f"/v1/batch/status/{event.batch_id}"
+    headers = status_headers(event.batch_id)
     body = replies.BatchSubmitted(
         batch_id=event.batch_id,
         total_documents=len(documents),
         documents=documents,
         created_at=format_instant(submitted_at),
-        status_url=status_url,
+        status_url=headers["Location"],
         reference=event.reference or msgspec.UNSET,
         client_metadata=responses.given(event.metadata),
     )
-    headers = {"Location": status_url, "Retry-After": responses.POLL_AFTER}
     return Answer(202, body, headers)
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from actors.ports import Blobs
-from bus.log import StoredBatchSubmission, StoredMessage
+from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
 from bus.reader import LogPosition
 from ilios.integrity.faults import Faults
 from ilios.runtime.keyed_lock import KeyedLock
@@ -53,6 +53,13 @@ class Publisher(Protocol):
         """
         ...
 
+    async def publish_after(self, event: AnyDocumentEvent, sequence: int) -> object:
+        """Publish an event unless the log has one about its document after ``sequence``.
+
+        :raises bus.errors.NewerEvents: it has; other errors as ``publish``.
+        """
+        ...
+
 
 class Log(Protocol):
     """Submissions on the log, which the database may not have yet."""
@@ -66,6 +73,10 @@ class Log(Protocol):
 
     async def batch(self, tenant: str, batch_id: str) -> StoredBatchSubmission | None:
         """Return the batch that was submitted under this id. Errors as ``submission``."""
+        ...
+
+    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
+        """Return the place and kind of the last event of a document. Errors as ``submission``."""
         ...
 
 
@@ -102,7 +113,7 @@ class Outcome(Protocol):
 
 
 class Outcomes(Protocol):
-    """Notifies of the ends of documents."""
+    """Notifies of the ends of documents and batches."""
 
     def watch(
         self, tenant: str, document_id: str, priority: int | None = None
@@ -111,6 +122,10 @@ class Outcomes(Protocol):
 
         Without ``priority`` it is listened to by itself, whatever its priority is.
         """
+        ...
+
+    def watch_batch(self, tenant: str, batch_id: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Listen to one batch; the event is set when it ends."""
         ...
 
 

@@ -1,17 +1,11 @@
 """One document: submitting it, its status, and deleting it, which cancels its conversion."""
 
-import asyncio
-import time
-from contextlib import suppress
 from typing import Annotated, Literal
 
-import structlog
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct
 
-from bus import failpoints
-from bus.errors import AlreadyPublished
-from ilios.edge import accept, lookup, responses, upload_urls
+from ilios.edge import accept, lookup, removals, responses, upload_urls
 from ilios.edge.addresses import LEGACY, Addresses
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import (
@@ -38,8 +32,6 @@ from ilios.edge.publishing import Accepted
 from ilios.edge.responses import Answer
 from schemas.documents import (
     DEFAULT_PRIORITY,
-    DocumentCancelled,
-    DocumentDeleted,
     DocumentSubmitted,
     Stored,
 )
@@ -54,10 +46,6 @@ from schemas.requests import SubmitByUrl, SubmitFields
 from schemas.states import REMOVED_STATES, UNFINISHED_STATES
 
 TAG = "Documents"
-REMOVAL_POLL_INTERVAL = 0.02  # seconds; the database is some milliseconds behind the log
-
-log = structlog.get_logger("edge")
-
 
 DOCUMENT_BODY = RequestBody(
     description="A form with the document as `file`, the document itself, or its URL as JSON. "
@@ -225,48 +213,11 @@ async def remove(
         )
     if document.state in REMOVED_STATES:
         return _receipt(document, addresses)
-    await _publish_removal(edge, document)
-    removed = await _wait_until_removed(edge, document)
+    await removals.request_removal(edge, document)
+    removed = await removals.wait_until_removed(edge, document)
     if removed is None:
         return _receipt(document, addresses, 202)
     return _receipt(removed, addresses)
-
-
-async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
-    # The type is a guess: the database, which goes by the order of the log, decides whether the
-    # document had ended before. Either event removes it.
-    event: DocumentCancelled | DocumentDeleted = DocumentDeleted(
-        tenant=document.tenant, document_id=document.document_id, priority=document.priority
-    )
-    if document.state in UNFINISHED_STATES:
-        event = DocumentCancelled(
-            tenant=document.tenant,
-            document_id=document.document_id,
-            priority=document.priority,
-            reference=document.reference,
-            metadata=document.metadata,
-        )
-    with suppress(AlreadyPublished):
-        await edge.publisher.publish_if_first(event)
-        failpoints.reach("deletion.published")
-        log.info(
-            "removal requested",
-            tenant=document.tenant,
-            document_id=document.document_id,
-            state=document.state,
-        )
-
-
-async def _wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentRecord | None:
-    """Return the document as soon as the database shows that it is removed, or None."""
-    deadline = time.monotonic() + edge.limits.removal_timeout
-    while True:
-        found = await edge.reads.document(document.tenant, document.document_id)
-        if found is not None and found.state in REMOVED_STATES:
-            return found
-        if time.monotonic() >= deadline:
-            return None
-        await asyncio.sleep(REMOVAL_POLL_INTERVAL)
 
 
 def _receipt(document: DocumentRecord, addresses: Addresses, status: int = 200) -> Answer:

@@ -129,15 +129,22 @@ def problem_body(refused: HttpProblem, instance: str, request_id: str) -> bytes:
 def to_problem(request: web.BaseRequest, error: BaseException) -> HttpProblem:
     """Return the problem for an exception; what the client must not see is logged."""
     match error:
-        case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
-            return _unavailable(error)
-        case EventTooLarge():
-            return HttpProblem(413, "event_too_large", "The request is too large")
         case HttpProcessingError() | web.RequestPayloadError():
             # The parser raises these inside the handler that reads the body.
             return HttpProblem(400, "malformed_request", "The request is malformed")
         case web.HTTPException():
             return _from_aiohttp(request, error)
+        case _:
+            return operation_problem(error)
+
+
+def operation_problem(error: BaseException) -> HttpProblem:
+    """Return the problem for an exception of an operation, whichever way it was asked for."""
+    match error:
+        case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
+            return _unavailable(error)
+        case EventTooLarge():
+            return HttpProblem(413, "event_too_large", "The request is too large")
         case _:
             log.error("unexpected error", exc_info=error)
             return HttpProblem(500, "internal_error", "The service failed; the request id names it")

@@ -91,6 +91,7 @@ HEADERS = {
     "Location": Header(
         "Where to ask how far it is.", {"type": "string", "format": "uri-reference"}
     ),
+    "Preference-Applied": Header("The preferences of `Prefer` that were applied.", _TEXT),
     "Retry-After": Header("Seconds to wait before asking again.", _COUNT),
     "Vary": Header("The request's headers this answer depends on.", _TEXT),
     "WWW-Authenticate": Header("How to name a key.", _TEXT),

@@ -10,7 +10,15 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from ilios.edge import content, documents, lookup, negotiation, requests, responses
+from ilios.edge import (
+    content,
+    documents,
+    lookup,
+    negotiation,
+    preferences,
+    requests,
+    responses,
+)
 from ilios.edge.addresses import RESOURCE
 from ilios.edge.context import EDGE, TENANT
 from ilios.edge.errors import (
@@ -35,11 +43,13 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
+from ilios.edge.waits import MAX_WAIT, WaitQuery, wait_for_document
 from ilios.formats import FORMATS
 from ilios.formats.declaration import FormatOptions, Output
 from schemas.records import DocumentRecord
 from schemas.replies import DeletionReceipt, DocumentStatus, Submitted
 from schemas.requests import SubmitByUrl, SubmitFields
+from schemas.states import UNFINISHED_STATES
 
 NOT_READABLE: Problems = {409: ("document_failed", "document_not_ready")}
 """What stands in the way of reading a document that has no result."""
@@ -82,23 +92,53 @@ class ContentQuery(FormatOptions, frozen=True, kw_only=True, rename="camel"):
     tag=documents.TAG,
     summary="Submit a document",
     description="202 means stored: the document is on disk and the log has its event.",
-    parameters=(IDEMPOTENCY_KEY,),
+    parameters=(
+        IDEMPOTENCY_KEY,
+        preferences.describe(
+            f"`wait=SECONDS`, up to {MAX_WAIT}, waits so long for the end of the document."
+        ),
+    ),
     query=documents.UploadQuery,
     fields=SubmitFields,
     json=SubmitByUrl,
     body=documents.DOCUMENT_BODY,
     responses={
+        201: Response(
+            description="The document is stored and has ended during the wait; `status` has how.",
+            content={JSON: DocumentStatus},
+            headers=("Location", "Idempotent-Replayed", preferences.APPLIED_HEADER),
+        ),
         202: Response(
             description="The document is stored and will be converted.",
             content={JSON: Submitted},
-            headers=("Location", "Retry-After", "Idempotent-Replayed"),
-        )
+            headers=(
+                "Location",
+                "Retry-After",
+                "Idempotent-Replayed",
+                preferences.APPLIED_HEADER,
+            ),
+        ),
     },
     problems=SUBMITTING,
 )
 async def submit(request: web.Request) -> web.StreamResponse:
-    """Answer 202 when the document is stored and the log has its event."""
+    """Answer 202 when the document is stored and the log has its event.
+
+    A client that prefers to wait gets 201 with the state, if the document has ended by then.
+    """
+    wanted = preferences.parse(request)
+    seconds = wanted.wait_within(MAX_WAIT, default=0)
     event, accepted = await documents.accept_document(request)
+    document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
+    preferences.mark_applied(
+        request, msgspec.structs.replace(wanted, cancel_on_disconnect=False), seconds
+    )
+    if seconds:
+        document = await wait_for_document(request, document, seconds)
+        if document.state not in UNFINISHED_STATES:
+            found = responses.status_answer(document, RESOURCE)
+            place = {"Location": RESOURCE.state_of(document.document_id)}
+            return responses.json_response(found.reply, 201, place)
     answer = documents.submitted_answer(event, accepted, RESOURCE)
     return responses.answer_response(answer)
 
@@ -111,6 +151,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     summary="The state of a document",
     description="200 for failed, cancelled and deleted documents as well.",
     parameters=(DOCUMENT_ID,),
+    query=WaitQuery,
     responses={
         200: Response(
             description="Its state. `Retry-After` is there until it has ended.",
@@ -121,8 +162,10 @@ async def submit(request: web.Request) -> web.StreamResponse:
     problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG),
 )
 async def state(request: web.Request) -> web.StreamResponse:
-    """Answer with the state of a document."""
+    """Answer with the state of a document, with ``?wait=`` once it is final."""
+    seconds = requests.parse_texts(WaitQuery, request.query).wait
     document = await lookup.get_document_or_404(request)
+    document = await wait_for_document(request, document, seconds)
     return responses.answer_response(responses.status_answer(document, RESOURCE))
 
 
@@ -158,7 +201,7 @@ async def read_content(request: web.Request) -> web.StreamResponse:
     document = await lookup.get_document_or_404(request)
     content.raise_if_removed(document)
     if document.markdown is None:
-        raise _unreadable(document)
+        raise unreadable_problem(document)
     return await content.send_document(request, document, output, RESOURCE, negotiation.VARY)
 
 
@@ -187,7 +230,7 @@ async def read_original(request: web.Request) -> web.StreamResponse:
     content.raise_if_removed(document)
     blob = await lookup.find_original(request.app[EDGE], document)
     if blob is None:
-        raise _unreadable(document)
+        raise unreadable_problem(document)
     return await content.send_original(request, document, blob)
 
 
@@ -227,7 +270,7 @@ def _wanted_output(request: web.Request) -> Output:
     return content.parse_output(name, wanted)
 
 
-def _unreadable(document: DocumentRecord) -> HttpProblem:
+def unreadable_problem(document: DocumentRecord) -> HttpProblem:
     """Return the problem of a document that lacks what was asked for."""
     if responses.has_failed(document):
         return responses.failed_problem(document)

@@ -102,6 +102,15 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
             unit=MIB,
         ),
     ] = 64 * MIB
+    bucket_bytes: Annotated[
+        int,
+        Meta(ge=0, le=1024 * 1024 * MIB),
+        Env(
+            "ILIOS_BUCKET_MB",
+            "Space of each tenant for files put on the bus, in MiB; 0: none are taken",
+            unit=MIB,
+        ),
+    ] = 2048 * MIB
     max_connections: Annotated[
         int,
         Meta(ge=16, le=100_000),

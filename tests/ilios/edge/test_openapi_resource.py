@@ -3,7 +3,11 @@
 import hashlib
 
 from ilios.formats import FORMATS
+from schemas.records import BatchCounts
+from tests.ilios.edge.test_batches_status import batch
 from tests.ilios.edge.test_openapi import asked
+from tests.ilios.edge.test_submit import form_data
+from tests.ilios.edge.world import ID as DOCUMENT
 from tests.ilios.edge.world import World, record
 
 
@@ -45,3 +49,21 @@ async def test_the_resource_of_a_document_is_answered_as_described_in_every_stat
     world.reads.error = RuntimeError("database is locked")
     for name in names:
         await asked(client, name, 500)
+
+
+async def test_waits_and_the_cancellation_of_a_batch_are_answered_as_described(
+    world: World,
+) -> None:
+    client = await world.serve(removal_timeout=0)
+    await asked(client, "cancelBatch", 404)
+    await asked(client, "cancelBatch", 400, id="wrong")
+    world.batches.add(batch(progress=BatchCounts(total=1, completed=1)))
+    await asked(client, "cancelBatch", 200)
+    world.reads.add(record(document_id=f"{DOCUMENT}001", batch_id=DOCUMENT, state="pending"))
+    await asked(client, "cancelBatch", 202)
+    for prefer in ("wait=0", "respond-async, cancel-on-disconnect"):
+        for name in ("convert", "createDocument"):
+            await asked(client, name, 202, data=form_data(), headers={"Prefer": prefer})
+    for name in ("getDocument", "batchStatus"):
+        await asked(client, name, 400, params={"wait": "61"})
+    await asked(client, "batchStatus", 200, params={"wait": "60"})
