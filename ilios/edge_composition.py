@@ -11,6 +11,7 @@ from bus.connection import Connection, connect
 from bus.diagnostics import PermissionViolations
 from bus.event_log import EventLog
 from bus.log import Log
+from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
@@ -68,6 +69,7 @@ def compose_edge(
         events=EventLog(stores.connection),
         outcomes=OutcomeListener(stores.connection),
         reads=stores.documents,
+        pages=PageReader(stores.connection),
         batches=stores.batches,
         usage=stores.usage,
         blobs=stores.blobs,

@@ -15,15 +15,17 @@ from actors.aggregator import Aggregator
 from actors.batcher import Batcher
 from actors.cancellations import Cancellations
 from actors.clock_guard import RunningTime
+from actors.draft_pages import DraftPages
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
-from actors.janitor.objects import ABANDONED_AFTER, ObjectSweep
+from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import DiscardParts, Ocr
+from actors.page_events import PagePorts
 from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
 from actors.ports import Blobs, Losses
@@ -31,7 +33,7 @@ from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
 from bus.objects import Objects
-from bus.pages import PagePublisher
+from bus.pages import DraftServer, PagePublisher
 from bus.publisher import Publisher
 from ilios.blobs.factory import blob_directory
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
@@ -61,8 +63,7 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.listening import open_sockets
-from ilios.nats.access import tenants_of
-from ilios.nats.buckets import Buckets
+from ilios.nats.buckets import open_buckets
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
@@ -201,6 +202,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
     # One each: on a shared connection one of the two would miss cancellations.
     ocr_cancellations = Cancellations(bus.ocr)
     fetcher_cancellations = Cancellations(bus.fetcher)
+    drafts = DraftPages()
     ocr = Ocr(
         bus.ocr,
         blobs,
@@ -209,7 +211,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         concurrency=settings.max_in_flight,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
-        publish_page=PagePublisher(bus.ocr).publish,
+        pages=PagePorts(PagePublisher(bus.ocr).publish, drafts.put, drafts.discard),
     )
     fetcher = Fetcher(
         bus.fetcher,
@@ -224,6 +226,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         "cancellations for ocr": ocr_cancellations.run,
         "cancellations for fetcher": fetcher_cancellations.run,
         "ocr": ocr.run,
+        "drafts of pages": DraftServer(bus.ocr, drafts.read).run,
         "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
         "fetcher": fetcher.run,
     }
@@ -236,6 +239,7 @@ async def _upkeep(
     connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
     publisher, log = Publisher(connection), Log(connection)
     consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
+    objects = Objects(stores.bus.objects, settings.max_file_bytes)
     running_time = RunningTime(writer, await maintenance.running_time())
     janitor = Janitor(
         connection,
@@ -246,26 +250,14 @@ async def _upkeep(
         retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
         stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
         orphans=Orphans(log, maintenance, blobs, losses),
-        objects=ObjectSweep(
-            Objects(stores.bus.objects, settings.max_file_bytes),
-            connection,
-            Fetcher.consumer,
-            AGGREGATOR,
-        ),
+        objects=ObjectSweep(objects, connection, consumers),
         interval=settings.janitor_interval,
     )
     snapshots = SnapshotScheduler(
         settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
     )
-    buckets = Buckets(
-        stores.bus.objects,
-        tenants_of(settings),
-        stores.bus.bucket_bytes,
-        # A submission may wait on the log as long as that.
-        max_age=settings.log_max_age + ABANDONED_AFTER,
-        disk_guard=open_disk_guard(settings, stores.bus.store),
-    )
-    await buckets.update()  # before the service is ready: its publishers may use them at once
+    disk_guard = open_disk_guard(settings, stores.bus.store)
+    buckets = await open_buckets(settings, stores.bus, disk_guard)
     return {
         "running time": running_time.run,
         "janitor": janitor.run,

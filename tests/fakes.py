@@ -16,6 +16,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
+from schemas.pages import DraftsReply
 from schemas.records import (
     BatchRecord,
     DocumentHistory,
@@ -23,6 +24,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
+from schemas.results import PageResult
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
 
@@ -184,6 +186,34 @@ class FakeEventLog:
     @asynccontextmanager
     async def notices(self, callback: Callable[[], None]) -> AsyncIterator[None]:
         yield
+
+
+class FakePages:
+    """Has the pages a test drafts, and tells who watches."""
+
+    def __init__(self) -> None:
+        self.pages: dict[tuple[str, str], list[PageResult]] = {}
+        self.watched: dict[tuple[str, str], asyncio.Event] = {}
+        self.error: Exception | None = None
+
+    async def drafts(self, tenant: str, document_id: str, since: int = 0) -> DraftsReply:
+        if self.error is not None:
+            raise self.error
+        pages = self.pages.get((tenant, document_id), [])
+        return DraftsReply(until=len(pages), more=False, pages=tuple(pages[since:]))
+
+    @asynccontextmanager
+    async def watch(self, tenant: str, document_id: str) -> AsyncIterator[asyncio.Event]:
+        self.watched[tenant, document_id] = asyncio.Event()
+        try:
+            yield self.watched[tenant, document_id]
+        finally:
+            del self.watched[tenant, document_id]
+
+    def draft(self, tenant: str, document_id: str, *pages: PageResult) -> None:
+        self.pages.setdefault((tenant, document_id), []).extend(pages)
+        if (tenant, document_id) in self.watched:
+            self.watched[tenant, document_id].set()
 
 
 class FakeReads:

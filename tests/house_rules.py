@@ -54,6 +54,7 @@ SHARED_BY_ACTORS = {
     "cancellations",
     "clock_guard",
     "engines",
+    "draft_pages",
     "errors",
     "page_events",
     "page_markdown",

@@ -2,9 +2,10 @@
 
 from datetime import datetime, timedelta
 
+from actors.janitor.stuck import StageConsumers
 from bus import streams
 from bus.connection import Connection
-from bus.consumers import LANES, Consumer, ConsumerProgress
+from bus.consumers import LANES, ConsumerProgress
 from bus.log import DirectGet
 from bus.objects import Objects
 
@@ -21,16 +22,14 @@ class ObjectSweep:
         self,
         objects: Objects,
         connection: Connection,
-        fetcher: Consumer,
-        aggregator: str,
+        consumers: StageConsumers,
         abandoned_after: timedelta = ABANDONED_AFTER,
         broken_after: timedelta = BROKEN_AFTER,
     ) -> None:
-        """``fetcher`` and ``aggregator`` are the consumers of submissions of documents, batches."""
         self._objects = objects
         self._events = DirectGet(connection, streams.EVENTS)
         self._progress = ConsumerProgress(connection)
-        self._durables = (*map(fetcher.durable, LANES), aggregator)
+        self._durables = (*map(consumers.fetcher.durable, LANES), consumers.aggregator)
         self._abandoned_after = abandoned_after
         self._broken_after = broken_after
 

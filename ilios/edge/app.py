@@ -21,6 +21,7 @@ from ilios.edge import (
     batches,
     content,
     convert,
+    document_pages,
     documents,
     errors,
     hang_ups,
@@ -56,6 +57,7 @@ DECLARED = operations_of(
     convert,
     documents,
     content,
+    document_pages,
     batches,
     batch_downloads,
     batch_cancellation,
@@ -99,6 +101,7 @@ def make_app(edge: Edge) -> web.Application:
     app[hang_ups.HANG_UPS] = hang_ups.HangUps(edge)
     app[SEALER] = Sealer(edge.signer.derive_key("events"))
     app[FEED] = Feed(edge.events, limits.max_listeners, multi_tenant=len(edge.api_keys) > 1)
+    app[document_pages.FOLLOWERS] = asyncio.Semaphore(limits.max_followers)
     app.on_shutdown.append(_signal_shutdown)
     app.on_cleanup.append(_close_hang_ups)
     app.on_response_prepare.append(middleware.on_response_prepare)

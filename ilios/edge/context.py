@@ -24,6 +24,7 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.options import EngineName
+from schemas.pages import DraftsReply
 from schemas.records import (
     BatchRecord,
     DocumentHistory,
@@ -129,6 +130,21 @@ class Outcomes(Protocol):
         ...
 
 
+class PageSource(Protocol):
+    """Pages of documents that are still converted."""
+
+    async def drafts(self, tenant: str, document_id: str, since: int = 0) -> DraftsReply:
+        """Return pages after ``since``; none where nobody has any.
+
+        :raises bus.errors.BusUnavailable: nobody answers.
+        """
+        ...
+
+    def watch(self, tenant: str, document_id: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Set the event when pages are converted, while the context is open. Errors as above."""
+        ...
+
+
 class DocumentQueries(Protocol):
     """Documents in the database."""
 
@@ -203,6 +219,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     """A client may be without room for the next event this long, then its stream is broken off."""
     max_uploads: int = 64
     """Bodies of uploads that are read at once."""
+    max_followers: int = 100
+    """Clients that follow the pages of documents at once."""
+    follow_heartbeat: float = 15.0
+    """How often a client that follows pages gets a line while there are none."""
     upload_slot_timeout: float = 2.0
     """How long an upload waits for others to be through, before it is refused."""
     header_timeout: float = 15.0
@@ -264,6 +284,7 @@ class Edge:
     events: EventLog
     outcomes: Outcomes
     reads: DocumentQueries
+    pages: PageSource
     batches: BatchQueries
     usage: UsageQueries
     blobs: Blobs

@@ -13,6 +13,7 @@ from ilios.edge.errors import explain
 from ilios.edge.json_schemas import components, plain, reference
 from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
 from schemas.event_replies import BatchEventData, DocumentEventData, ResetData
+from schemas.pages import PageLine, PagesState
 from schemas.replies import BatchLine, BatchManifest, DocumentChunk, Problem
 
 PROBLEM = "application/problem+json"
@@ -59,6 +60,8 @@ EXTRA_SCHEMAS = (
     BatchManifest,
     DocumentChunk,
     DocumentEventData,
+    PageLine,
+    PagesState,
     Problem,
     ResetData,
 )

@@ -6,10 +6,13 @@ from datetime import timedelta
 
 import structlog
 
+from actors.janitor.objects import ABANDONED_AFTER
 from bus.buckets import CLOSED, ensure_bucket
 from bus.connection import Connection
 from bus.errors import BusUnavailable
+from ilios.nats.access import Bus, tenants_of
 from ilios.runtime.disk_space import DiskGuard
+from ilios.settings.settings import Settings
 
 INTERVAL = 5.0  # seconds between looks at the volumes
 
@@ -61,3 +64,17 @@ class Buckets:
             self._problem = str(error)
         else:
             self._current, self._problem = wanted, ""
+
+
+async def open_buckets(settings: Settings, bus: Bus, disk_guard: DiskGuard) -> Buckets:
+    """Create the buckets before the service is ready, when its publishers may use them."""
+    buckets = Buckets(
+        bus.objects,
+        tenants_of(settings),
+        bus.bucket_bytes,
+        # A submission may wait on the log as long as that.
+        max_age=settings.log_max_age + ABANDONED_AFTER,
+        disk_guard=disk_guard,
+    )
+    await buckets.update()
+    return buckets

@@ -24,7 +24,11 @@ CONFIGURATION = "nats.conf"
 PUBLISHERS = "publishers.conf"
 DEFAULT_PUBLISHER = "publisher"  # a second name of the URL file of the default tenant
 
-PUBLISH_SUBJECTS = ("ilios.document.submitted.*.{tenant}.*", "ilios.batch.submitted.{tenant}.*")
+PUBLISH_SUBJECTS = (
+    "ilios.document.submitted.*.{tenant}.*",
+    "ilios.batch.submitted.{tenant}.*",
+    "ilios.pages.{tenant}.*",
+)
 REQUEST_SUBJECTS = tuple(
     f"ilios.api.{name}"
     for name in (

@@ -14,7 +14,10 @@ from actors.cancellations import Cancellations
 from actors.errors import Reject
 from actors.fetcher import Fetcher
 from actors.janitor.objects import ObjectSweep
+from actors.janitor.stuck import StageConsumers
 from actors.object_source import ObjectSource
+from actors.ocr import Ocr
+from actors.persister import NAME as PERSISTER
 from bus import codec, subjects
 from bus.buckets import ensure_bucket
 from bus.connection import Connection
@@ -150,8 +153,7 @@ def sweep(world: World) -> ObjectSweep:
     return ObjectSweep(
         world.objects,
         world.connection,
-        Fetcher.consumer,
-        AGGREGATOR,
+        StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR),
         abandoned_after=timedelta(milliseconds=1),
         broken_after=timedelta(),
     )

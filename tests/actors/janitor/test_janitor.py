@@ -62,7 +62,7 @@ class World:
                 self.publisher, log, ConsumerProgress(connection), self.upkeep, readers
             ),
             orphans=Orphans(log, self.upkeep, self.blobs),
-            objects=ObjectSweep(Objects(connection, 0), connection, Fetcher.consumer, AGGREGATOR),
+            objects=ObjectSweep(Objects(connection, 0), connection, readers),
         )
 
     async def notes(self) -> list[dict[str, Any]]:
