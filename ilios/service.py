@@ -10,38 +10,30 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors.aggregator import NAME as AGGREGATOR
 from actors.aggregator import Aggregator
 from actors.batcher import Batcher
 from actors.cancellations import Cancellations
-from actors.clock_guard import RunningTime
+from actors.deadlines import Deadlines
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
-from actors.janitor.janitor import Janitor
-from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
-from actors.janitor.retention import Retention
-from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import DiscardParts, Ocr
-from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
-from actors.ports import Blobs, Losses
+from actors.ports import Blobs
 from actors.writes import Writer
-from bus.consumers import ConsumerProgress
-from bus.log import Log
 from bus.pages import PagePublisher
-from bus.publisher import Publisher
 from ilios.blobs.factory import blob_directory
-from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_edge, serve_startup_app
 from ilios.edge.context import Edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.edge_composition import (
+    BUS_REQUESTS,
     EdgeChecks,
     EdgeSecrets,
     EdgeStores,
+    answer_bus_requests,
     compose_edge,
     load_seal,
     load_signer,
@@ -65,6 +57,7 @@ from ilios.settings.settings import Settings
 from ilios.sources.http import HttpDownloads
 from ilios.startup import Startup
 from ilios.stores import Stores, open_stores
+from ilios.upkeep_composition import compose_upkeep
 
 Parts = Mapping[str, Callable[[], Awaitable[None]]]
 """What the supervisor keeps running, by name, in the order of its start."""
@@ -130,10 +123,10 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         parts: Parts = {
             "writer": writer.run,
             "persister": persister.run,
-            **_actors(settings, stores, engines),
+            **_actors(settings, stores, engines, deadlines := Deadlines()),
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
-            **await _upkeep(settings, stores, writer, monitoring, log_check),
+            **await compose_upkeep(settings, stores, writer, monitoring, log_check, deadlines),
         }
         for name, run in parts.items():
             await enter(monitoring.supervisor.running(name, run))
@@ -155,6 +148,14 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
             await starting.aclose()
             await enter(serve_edge(edge, sockets))
+            answer = partial(
+                answer_bus_requests,
+                edge,
+                settings,
+                stores.bus.edge_url.get_secret_value(),
+                stores.bus.permission_violations,
+            )
+            await enter(monitoring.supervisor.running(BUS_REQUESTS, answer))
         yield Service(
             settings,
             sockets.url,
@@ -178,7 +179,7 @@ def _log_check(settings: Settings, stores: Stores, faults: Faults) -> LogCheck:
     )
 
 
-def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
+def _actors(settings: Settings, stores: Stores, engines: Engines, deadlines: Deadlines) -> Parts:
     """Build the actors that consume events, without the persister."""
     bus, blobs, ended_floor = stores.bus, stores.blobs, stores.log_reads.ended_floor
     downloads = HttpDownloads(
@@ -193,11 +194,19 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         engines.engine,
         ocr_cancellations,
         concurrency=settings.max_in_flight,
+        deadlines=deadlines,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
         publish_page=PagePublisher(bus.ocr).publish,
     )
-    fetcher = Fetcher(bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=ended_floor)
+    fetcher = Fetcher(
+        bus.fetcher,
+        blobs,
+        downloads,
+        fetcher_cancellations,
+        deadlines=deadlines,
+        ended_floor=ended_floor,
+    )
     return {
         "aggregator": Aggregator(bus.aggregator, stores.batches).run,
         "cancellations for ocr": ocr_cancellations.run,
@@ -206,31 +215,6 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
         "fetcher": fetcher.run,
     }
-
-
-async def _upkeep(
-    settings: Settings, stores: Stores, writer: Writer, monitoring: Monitoring, losses: Losses
-) -> Parts:
-    """Build what runs by the clock: the janitor, its measure of running time, the snapshots."""
-    connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
-    publisher, log = Publisher(connection), Log(connection)
-    consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
-    running_time = RunningTime(writer, await maintenance.running_time())
-    janitor = Janitor(
-        connection,
-        writer,
-        maintenance,
-        blobs,
-        running_time=running_time,
-        retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
-        stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
-        orphans=Orphans(log, maintenance, blobs, losses),
-        interval=settings.janitor_interval,
-    )
-    snapshots = SnapshotScheduler(
-        settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
-    )
-    return {"running time": running_time.run, "janitor": janitor.run, "snapshots": snapshots.run}
 
 
 def _health(

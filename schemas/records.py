@@ -62,6 +62,28 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     partial: bool = False
     reference: str | None = None
     metadata: dict[str, Any] | None = None
+    deadline: datetime | None = None
+
+
+class HistoryStep(Struct, frozen=True, kw_only=True):
+    """Something that happened to a document, when it had been requeued ``requeues`` times.
+
+    ``attempts``, ``code`` and ``reason`` are those of a failure.
+    """
+
+    event: str
+    requeues: int
+    at: datetime
+    attempts: int | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+class DocumentHistory(Struct, frozen=True, kw_only=True):
+    """What is recorded of a document, in no order, and its cost in millionths of a US dollar."""
+
+    steps: tuple[HistoryStep, ...]
+    total_micros: int | None = None
 
 
 class BatchCounts(Struct, frozen=True, kw_only=True):

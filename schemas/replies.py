@@ -35,7 +35,8 @@ class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
     ``code`` is stable and meant for programs. ``error`` is the same sentence as ``detail``, under
     the name clients of ilios have always read. ``details`` holds figures some errors come with,
-    ``id`` the document the error is about.
+    ``id`` the document the error is about. Of a document that has failed, ``cause`` is the code,
+    ``reason`` a sentence for its owner, and ``retryable`` whether another try may go well.
     """
 
     type: str = field(default_factory=lambda: "about:blank")
@@ -48,6 +49,9 @@ class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     request_id: str
     details: dict[str, Any] | None = None
     id: str | None = None
+    cause: str | None = None
+    reason: str | None = None
+    retryable: bool | None = None
 
 
 class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -62,6 +66,7 @@ class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
     status_url: str
     reference: ClientReference | UnsetType = UNSET
     client_metadata: ClientMetadata | UnsetType = UNSET
+    deadline: Instant | UnsetType = UNSET
 
 
 class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -104,6 +109,7 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     retryable: bool | None = None
     reference: ClientReference | None = None
     client_metadata: ClientMetadata | None = None
+    deadline: Instant | None = None
 
 
 class Unfinished(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -189,50 +195,6 @@ class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     client_metadata: ClientMetadata | None = None
 
 
-class HealthReport(Struct, frozen=True, kw_only=True):
-    """States of the parts of the service; each problem is a sentence for the operator."""
-
-    services: dict[str, str]
-    healthy: bool
-    problems: list[str]
-
-
-class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``healthy`` or ``unhealthy``, then with ``error``."""
-
-    status: str
-    version: str
-    timestamp: Instant
-    services: dict[str, str]
-    error: str | None = None
-
-
-class Alive(Struct, frozen=True, kw_only=True):
-    """The process answers."""
-
-    status: Literal["alive"] = "alive"
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """One endpoint of the service."""
-
-    method: str
-    path: str
-    description: str
-
-
-class Index(Struct, frozen=True, kw_only=True):
-    """Endpoints of the service."""
-
-    name: str
-    version: str
-    endpoints: list[Endpoint]
-
-
-# In replies about batches a member without a value yet is null, unless its description says that it
-# is left out.
-
-
 class SubmittedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
     """A document of an accepted batch; its size in bytes, left out when it is yet to be fetched."""
 
@@ -255,6 +217,7 @@ class BatchSubmitted(Struct, frozen=True, kw_only=True, rename="camel"):
     status_url: str
     reference: ClientReference | UnsetType = UNSET
     client_metadata: ClientMetadata | UnsetType = UNSET
+    deadline: Instant | UnsetType = UNSET
 
 
 class BatchProgress(Struct, frozen=True, kw_only=True, rename="camel"):

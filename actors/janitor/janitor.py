@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from actors.clock_guard import ClockGuard, RunningTime
+from actors.deadlines import Deadlines
 from actors.janitor.erasure import Erasure
 from actors.janitor.orphans import Orphans, TooManyOrphans
 from actors.janitor.retention import ExpiredCounts, Retention
@@ -51,6 +52,7 @@ class Janitor:
         retention: Retention,
         stuck: StuckDocuments,
         orphans: Orphans,
+        deadlines: Deadlines | None = None,
         interval: float = SWEEP_INTERVAL,
     ) -> None:
         self._listener = Subscriber(connection)
@@ -63,6 +65,7 @@ class Janitor:
         self._stuck = stuck
         self._orphans = orphans
         self._erasure = Erasure(writer, queries, blobs)
+        self._deadlines = deadlines or Deadlines()
         self._interval = interval
         self._removal_seen = asyncio.Event()
         self._clock_guard: ClockGuard | None = None
@@ -87,6 +90,7 @@ class Janitor:
         if self._clock_guard is None:
             self._clock_guard = ClockGuard(await self._queries.clock_state())
         hold_reason = self._clock_guard.check(now, self._running_time.now())
+        self._deadlines.set_held(self._clock_guard.is_holding)
         if hold_reason:
             log.warning("nothing expires", reason=hold_reason)
         # First the parts that make room and publish nothing: the others need room on the log.

@@ -16,7 +16,7 @@ from schemas.options import (
     options_to_json,
 )
 from schemas.quality import ConversionWarnings, Quality
-from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch
+from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch, HistoryStep
 
 _warnings = msgspec.json.Decoder(ConversionWarnings)
 _quality = msgspec.json.Decoder(Quality)
@@ -88,6 +88,19 @@ def clock_parameters(state: ClockState) -> dict[str, object]:
     }
 
 
+def history_step(row: Sequence[Any]) -> HistoryStep:
+    """Read a row of ``history.OF_DOCUMENT``."""
+    event, requeues, at, attempts, code, reason = row
+    return HistoryStep(
+        event=event,
+        requeues=requeues,
+        at=from_milliseconds(at),
+        attempts=attempts,
+        code=code,
+        reason=reason,
+    )
+
+
 def document_record(row: Sequence[Any]) -> DocumentRecord:
     """Read a row of ``statements.DOCUMENT``."""
     (
@@ -97,7 +110,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
         fingerprint, archived_at, removed_at, removal, erased_at, requeues,
         options, held, result_key, result_size, result_sha256, fallback_from,
-        warnings, quality, partial, reference, metadata,
+        warnings, quality, partial, reference, metadata, deadline,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -139,6 +152,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         partial=bool(partial),
         reference=reference,
         metadata=_optional_metadata(metadata),
+        deadline=_optional_time(deadline),
     )
 
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import accept, lookup, requests, responses, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.deadlines import absolute_deadline
 from ilios.edge.errors import (
     AUTHENTICATING,
     FINDING_BATCH,
@@ -29,6 +30,7 @@ from ilios.edge.operation import (
     operation,
 )
 from ilios.edge.responses import Answer
+from ilios.edge.waits import WaitQuery, wait_for_batch
 from schemas import replies
 from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
 from schemas.documents import Remote, Stored
@@ -53,7 +55,7 @@ _FILES = {
 }
 
 
-class StatusQuery(Struct, frozen=True):
+class StatusQuery(WaitQuery, frozen=True):
     """The query of a batch's status."""
 
     details: Annotated[Boolean, Meta(description="`true` adds every document of the batch.")] = (
@@ -117,9 +119,11 @@ async def submit(request: web.Request) -> web.StreamResponse:
 )
 async def status(request: web.Request) -> web.StreamResponse:
     """Answer with the progress of a batch, and with ``?details=true`` of each document."""
-    detailed = requests.parse_texts(StatusQuery, request.query).details
+    wanted = requests.parse_texts(StatusQuery, request.query)
     batch = await lookup.get_batch_or_404(request)
-    return responses.answer_response(await status_answer(request.app[EDGE], batch, detailed))
+    batch = await wait_for_batch(request, batch, wanted.wait)
+    answer = await status_answer(request.app[EDGE], batch, wanted.details)
+    return responses.answer_response(answer)
 
 
 async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answer:  # noqa: FBT001  # a parameter of the request
@@ -158,6 +162,11 @@ def batch_status(
     )
 
 
+def status_headers(batch_id: str) -> dict[str, str]:
+    """Return the headers that point a client to the status of a batch."""
+    return {"Location": f"/v1/batch/status/{batch_id}", "Retry-After": responses.POLL_AFTER}
+
+
 def progress_reply(batch: BatchRecord) -> replies.BatchProgress:
     """Return the counts of a batch as a reply."""
     return replies.BatchProgress(**msgspec.structs.asdict(batch.progress))
@@ -180,7 +189,7 @@ def public_state(document: DocumentRecord) -> DocumentState:
 async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, BatchFields]:
     """Store the documents of a batch. Errors as ``accept.receive_document``."""
     edge, tenant, key = request.app[EDGE], request[TENANT], accept.parse_key(request)
-    batch_id, suffix = accept.choose_id(tenant, key), new_suffix()
+    batch_id, suffix, now = accept.choose_id(tenant, key), new_suffix(), datetime.now(UTC)
     if accept.is_json(request):
         body = await accept.read_urls(request, MAX_JSON_BYTES)
         given = requests.add_query(_as_batch(body), request.query, BatchFields, BatchByUrl)
@@ -202,6 +211,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         ]
         fields: Mapping[str, str] = accept.as_texts(given)
         options = _batch_options(edge, wanted)
+        deadline = absolute_deadline(wanted.deadline, now)
         own_passwords = [one.password for one in by_url.documents]
     else:
         form = await uploads.receive(
@@ -214,6 +224,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
             accept.check_fields(request, form, BatchFields)
             wanted = requests.parse_texts(BatchFields, fields)
             options = _batch_options(edge, wanted)
+            deadline = absolute_deadline(wanted.deadline, now)
         except HttpProblem:
             await uploads.discard(edge.blobs, *blob_keys)
             raise
@@ -239,7 +250,8 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         documents=tuple(documents),
         priority=wanted.priority,
         retention_days=wanted.retention_days,
-        submitted_at=datetime.now(UTC),
+        submitted_at=now,
+        deadline=deadline,
         fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options, wanted.labels)
         if key
         else None,
@@ -284,17 +296,17 @@ def accepted_answer(event: BatchSubmitted, submitted_at: datetime) -> Answer:
                 client_metadata=responses.given(document.metadata),
             )
         )
-    status_url = f"/v1/batch/status/{event.batch_id}"
+    headers = status_headers(event.batch_id)
     body = replies.BatchSubmitted(
         batch_id=event.batch_id,
         total_documents=len(documents),
         documents=documents,
         created_at=format_instant(submitted_at),
-        status_url=status_url,
+        status_url=headers["Location"],
         reference=event.reference or msgspec.UNSET,
         client_metadata=responses.given(event.metadata),
+        deadline=msgspec.UNSET if event.deadline is None else format_instant(event.deadline),
     )
-    headers = {"Location": status_url, "Retry-After": responses.POLL_AFTER}
     return Answer(202, body, headers)
 
 

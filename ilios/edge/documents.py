@@ -1,17 +1,12 @@
 """One document: submitting it, its status, and deleting it, which cancels its conversion."""
 
-import asyncio
-import time
-from contextlib import suppress
 from typing import Annotated, Literal
 
-import structlog
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct
 
-from bus import failpoints
-from bus.errors import AlreadyPublished
-from ilios.edge import accept, lookup, responses, upload_urls
+from ilios.edge import accept, lookup, removals, responses, upload_urls
+from ilios.edge.addresses import LEGACY, Addresses
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import (
     AUTHENTICATING,
@@ -37,8 +32,6 @@ from ilios.edge.publishing import Accepted
 from ilios.edge.responses import Answer
 from schemas.documents import (
     DEFAULT_PRIORITY,
-    DocumentCancelled,
-    DocumentDeleted,
     DocumentSubmitted,
     Stored,
 )
@@ -53,10 +46,6 @@ from schemas.requests import SubmitByUrl, SubmitFields
 from schemas.states import REMOVED_STATES, UNFINISHED_STATES
 
 TAG = "Documents"
-REMOVAL_POLL_INTERVAL = 0.02  # seconds; the database is some milliseconds behind the log
-
-log = structlog.get_logger("edge")
-
 
 DOCUMENT_BODY = RequestBody(
     description="A form with the document as `file`, the document itself, or its URL as JSON. "
@@ -108,15 +97,26 @@ class UploadQuery(Struct, frozen=True, rename="camel"):
 )
 async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when the document is stored and the log has its event."""
+    event, accepted = await accept_document(request)
+    return responses.answer_response(submitted_answer(event, accepted))
+
+
+async def accept_document(request: web.Request) -> tuple[DocumentSubmitted, Accepted]:
+    """Store the document of a request and publish its submission.
+
+    :raises HttpProblem: as ``accept.receive_document`` and ``accept.accept``.
+    """
     received = await accept.receive_document(
         request, "convert", DEFAULT_PRIORITY, (SubmitFields, SubmitByUrl)
     )
     event = received.event
     accepted = await accept.accept(request, event, received.blob_keys, received.passwords)
-    return responses.answer_response(submitted_answer(event, accepted))
+    return event, accepted
 
 
-def submitted_answer(event: DocumentSubmitted, accepted: Accepted) -> Answer:
+def submitted_answer(
+    event: DocumentSubmitted, accepted: Accepted, addresses: Addresses = LEGACY
+) -> Answer:
     """Return the answer to a submission: the same for the first request and its repetitions."""
     document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
     body = Submitted(
@@ -126,11 +126,12 @@ def submitted_answer(event: DocumentSubmitted, accepted: Accepted) -> Answer:
         file_size=event.source.size if isinstance(event.source, Stored) else UNSET,
         retention_days=document.retention_days,
         created_at=format_instant(document.submitted_at),
-        status_url=responses.status_url(document.document_id),
+        status_url=addresses.state_of(document.document_id),
         reference=document.reference or UNSET,
         client_metadata=responses.given(document.metadata),
+        deadline=UNSET if document.deadline is None else format_instant(document.deadline),
     )
-    return Answer(202, body, responses.status_headers(document.document_id))
+    return Answer(202, body, responses.status_headers(document.document_id, addresses))
 
 
 @operation(
@@ -182,7 +183,9 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return responses.answer_response(await remove(edge, tenant, document_id))
 
 
-async def remove(edge: Edge, tenant: str, document_id: str) -> Answer:
+async def remove(
+    edge: Edge, tenant: str, document_id: str, addresses: Addresses = LEGACY
+) -> Answer:
     """Remove a document; the answer is 202 when the log has the event and the database not yet.
 
     A repetition gets the same receipt, and nothing is published again. An upload that was not
@@ -210,52 +213,15 @@ async def remove(edge: Edge, tenant: str, document_id: str) -> Answer:
             ),
         )
     if document.state in REMOVED_STATES:
-        return _receipt(document)
-    await _publish_removal(edge, document)
-    removed = await _wait_until_removed(edge, document)
+        return _receipt(document, addresses)
+    await removals.request_removal(edge, document)
+    removed = await removals.wait_until_removed(edge, document)
     if removed is None:
-        return _receipt(document, 202)
-    return _receipt(removed)
+        return _receipt(document, addresses, 202)
+    return _receipt(removed, addresses)
 
 
-async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
-    # The type is a guess: the database, which goes by the order of the log, decides whether the
-    # document had ended before. Either event removes it.
-    event: DocumentCancelled | DocumentDeleted = DocumentDeleted(
-        tenant=document.tenant, document_id=document.document_id, priority=document.priority
-    )
-    if document.state in UNFINISHED_STATES:
-        event = DocumentCancelled(
-            tenant=document.tenant,
-            document_id=document.document_id,
-            priority=document.priority,
-            reference=document.reference,
-            metadata=document.metadata,
-        )
-    with suppress(AlreadyPublished):
-        await edge.publisher.publish_if_first(event)
-        failpoints.reach("deletion.published")
-        log.info(
-            "removal requested",
-            tenant=document.tenant,
-            document_id=document.document_id,
-            state=document.state,
-        )
-
-
-async def _wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentRecord | None:
-    """Return the document as soon as the database shows that it is removed, or None."""
-    deadline = time.monotonic() + edge.limits.removal_timeout
-    while True:
-        found = await edge.reads.document(document.tenant, document.document_id)
-        if found is not None and found.state in REMOVED_STATES:
-            return found
-        if time.monotonic() >= deadline:
-            return None
-        await asyncio.sleep(REMOVAL_POLL_INTERVAL)
-
-
-def _receipt(document: DocumentRecord, status: int = 200) -> Answer:
+def _receipt(document: DocumentRecord, addresses: Addresses, status: int = 200) -> Answer:
     sha256 = document.original_sha256
     if sha256 is None and document.original is not None:
         sha256 = document.original.sha256
@@ -269,5 +235,5 @@ def _receipt(document: DocumentRecord, status: int = 200) -> Answer:
         sha256=sha256,
         deleted_at=format_instant(document.removed_at) if document.removed_at else None,
     )
-    headers = responses.status_headers(document.document_id) if status == 202 else {}
+    headers = responses.status_headers(document.document_id, addresses) if status == 202 else {}
     return Answer(status, body, headers)

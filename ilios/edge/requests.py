@@ -94,7 +94,7 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
             required=field.required,
             schema=schema,
             is_number=any(isinstance(one, inspect.IntType) for one in _union(found)),
-            is_common=field.name in ConversionRequest.__struct_fields__,
+            is_common=name in ConversionRequest.__struct_encode_fields__,
             is_secret=extra.get("secret", False),
             code=extra.get("code", f"invalid_{snake_case(name)}"),
             expected=extra.get("expected", allowed or "as described in /openapi.json"),
@@ -277,7 +277,14 @@ async def read_json(request: web.Request, max_bytes: int = MAX_JSON_BYTES) -> ob
         raise HttpProblem(
             415, "json_expected", "Send a JSON object, with Content-Type: application/json"
         )
-    body = await _read_small_body(request, max_bytes)
+    return decode_json(await _read_small_body(request, max_bytes))
+
+
+def decode_json(body: bytes) -> object:
+    """Return the JSON value of a body.
+
+    :raises HttpProblem: it is not well-formed, or has a member twice (400).
+    """
     try:
         found: object = json.loads(
             body.decode(), object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant

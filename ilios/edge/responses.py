@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType, field
 
+from ilios.edge.addresses import LEGACY, Addresses
 from ilios.edge.errors import HttpProblem
 from ilios.formats.declaration import Format
 from schemas.documents import clamp_seconds
@@ -26,6 +27,7 @@ from schemas.replies import (
 from schemas.states import READABLE_STATES, UNFINISHED_STATES
 
 POLL_AFTER = "1"  # seconds
+COULD_NOT_CONVERT = "The document could not be converted"
 
 _QUOTABLE = re.compile(r"[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]+")
 # RFC 8187 section 3.2.1, attr-char
@@ -65,19 +67,9 @@ def given(metadata: dict[str, Any] | None) -> dict[str, Any] | UnsetType:
     return UNSET if metadata is None else metadata
 
 
-def status_url(document_id: str) -> str:
-    """Return the URL of a document's status."""
-    return f"/api/documents/status/{document_id}"
-
-
-def download_url(document_id: str) -> str:
-    """Return the URL of a document's Markdown."""
-    return f"/api/documents/{document_id}"
-
-
-def status_headers(document_id: str) -> dict[str, str]:
+def status_headers(document_id: str, addresses: Addresses = LEGACY) -> dict[str, str]:
     """Return the headers that point a client to the status."""
-    return {"Location": status_url(document_id), "Retry-After": POLL_AFTER}
+    return {"Location": addresses.state_of(document_id), "Retry-After": POLL_AFTER}
 
 
 def has_failed(document: DocumentRecord) -> bool:
@@ -113,7 +105,7 @@ def unfinished_answer(document: DocumentRecord) -> Answer:
     body = Unfinished(
         id=document.document_id,
         status=document.state,
-        status_url=status_url(document.document_id),
+        status_url=LEGACY.state_of(document.document_id),
         reference=document.reference or UNSET,
         client_metadata=given(document.metadata),
     )
@@ -129,11 +121,42 @@ def failed_answer(document: DocumentRecord) -> Answer:
     """Return the contract's 500: there will be no Markdown."""
     body = FailedDocument(
         id=document.document_id,
-        error=document.reason or "The document could not be converted",
+        error=document.reason or COULD_NOT_CONVERT,
         code=document.code or "failed",
         retryable=bool(document.retryable),
     )
     return Answer(500, body)
+
+
+def failed_problem(document: DocumentRecord) -> HttpProblem:
+    """Return the 409 of a document that has failed: nothing is wrong with the service."""
+    return HttpProblem(
+        409,
+        "document_failed",
+        COULD_NOT_CONVERT,
+        detail=document.reason,
+        members={
+            "cause": document.code or "failed",
+            "reason": document.reason or COULD_NOT_CONVERT,
+            "retryable": bool(document.retryable),
+        },
+        document_id=document.document_id,
+    )
+
+
+def unfinished_problem(document: DocumentRecord, addresses: Addresses) -> HttpProblem:
+    """Return the 409 of a document that has not ended: a success would have what was asked for."""
+    return HttpProblem(
+        409,
+        "document_not_ready",
+        "The document is not converted yet; ask for its state",
+        details={
+            "status": document.state,
+            "statusUrl": addresses.state_of(document.document_id),
+        },
+        document_id=document.document_id,
+        headers={"Retry-After": POLL_AFTER},
+    )
 
 
 def status_response(document: DocumentRecord) -> web.Response:
@@ -141,15 +164,15 @@ def status_response(document: DocumentRecord) -> web.Response:
     return answer_response(status_answer(document))
 
 
-def status_answer(document: DocumentRecord) -> Answer:
+def status_answer(document: DocumentRecord, addresses: Addresses = LEGACY) -> Answer:
     """Return the state of a document."""
-    body = document_status(document)
+    body = document_status(document, addresses)
     if document.state in UNFINISHED_STATES:
         return Answer(200, body, {"Retry-After": POLL_AFTER})
     return Answer(200, body)
 
 
-def document_status(document: DocumentRecord) -> DocumentStatus:
+def document_status(document: DocumentRecord, addresses: Addresses = LEGACY) -> DocumentStatus:
     """Return the state of a document as a reply."""
     body = DocumentStatus(
         id=document.document_id,
@@ -165,6 +188,7 @@ def document_status(document: DocumentRecord) -> DocumentStatus:
         deleted_at=_optional_instant(document.removed_at),
         reference=document.reference,
         client_metadata=document.metadata,
+        deadline=_optional_instant(document.deadline),
     )
     if document.state in READABLE_STATES and not has_failed(document):
         metadata = StatusMetadata(
@@ -180,7 +204,7 @@ def document_status(document: DocumentRecord) -> DocumentStatus:
             warnings=document.warnings,
             quality=document.quality,
             partial=document.partial,
-            download_url=download_url(document.document_id),
+            download_url=addresses.content_of(document.document_id),
         )
     elif document.code is not None:
         body = msgspec.structs.replace(
@@ -189,7 +213,7 @@ def document_status(document: DocumentRecord) -> DocumentStatus:
     return body
 
 
-def document_content(document: DocumentRecord) -> DocumentContent:
+def document_content(document: DocumentRecord, addresses: Addresses = LEGACY) -> DocumentContent:
     """Return the JSON reply of a completed document, its content still empty."""
     size = document.file_size if document.original is None else document.original.size
     tokens_in, tokens_out = document.input_tokens or 0, document.output_tokens or 0
@@ -212,7 +236,7 @@ def document_content(document: DocumentRecord) -> DocumentContent:
             completion_tokens=tokens_out,
             total_tokens=tokens_in + tokens_out,
         ),
-        download_url=download_url(document.document_id),
+        download_url=addresses.content_of(document.document_id),
         file_name=document.file_name,
         created_at=format_instant(document.submitted_at),
         processed_at=_optional_instant(document.finished_at),

@@ -22,7 +22,8 @@ from ilios.edge.errors import CODES, OTHER_CODES, HttpProblem
 from ilios.edge.openapi import EXTRA_SCHEMAS, PROBLEM, describe
 from ilios.edge.operation import ID_SCHEMA, IDEMPOTENCY_KEY, JSON, MARKDOWN, OCTET_STREAM, Operation
 from schemas.ids import is_id
-from schemas.replies import HealthReport, Problem
+from schemas.replies import Problem
+from schemas.service_replies import HealthReport
 from tests.ilios.edge.test_submit import form_data
 from tests.ilios.edge.world import ID as DOCUMENT
 from tests.ilios.edge.world import World, record
@@ -290,7 +291,7 @@ async def test_a_document_is_answered_as_described_in_every_state(world: World) 
         await asked(client, name, 500)
 
 
-@pytest.mark.parametrize("name", ["submitDocument", "convert", "submitBatch"])
+@pytest.mark.parametrize("name", ["submitDocument", "createDocument", "convert", "submitBatch"])
 async def test_a_submission_is_answered_as_described(world: World, name: str) -> None:
     client = await world.serve(convert_timeout=0.01)
     part = "files" if name == "submitBatch" else "file"
