@@ -156,6 +156,12 @@ def name_engine(progress: Progress | None, engine: str) -> None:
         progress.engine = engine
 
 
+def report_drafts(progress: Progress | None, pages: Sequence[PageResult]) -> None:
+    """Hand drafts of pages to a listener, if it is one."""
+    if isinstance(progress, PageListener):
+        progress.drafted(pages)
+
+
 class Engine(Protocol):
     """Converts documents to Markdown."""
 

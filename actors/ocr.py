@@ -28,7 +28,7 @@ from actors.engines import (
     Unconvertible,
 )
 from actors.errors import Reject, RetryLater
-from actors.page_events import PageEvents, Publish, publish_nothing
+from actors.page_events import NO_PORTS, PageEvents, PagePorts
 from actors.ports import BlobNotFound, Blobs
 from actors.publishable import fetched_from, store_markdown
 from bus.connection import Connection
@@ -96,7 +96,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         deadlines: Deadlines | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
         discard_parts: DiscardParts | None = None,
-        publish_page: Publish = publish_nothing,
+        pages: PagePorts = NO_PORTS,
     ) -> None:
         super().__init__(
             connection,
@@ -112,7 +112,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         self._blobs = blobs
         self._engine = engine
         self._discard_parts = discard_parts
-        self._publish_page = publish_page
+        self._pages = pages
         # Started by this process, the most recent last: a repeated one may have ended. Originals
         # stored before the start of the process may have been started by another one.
         self._started_at = time.time()
@@ -159,6 +159,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
 
     async def clean_up(self, event: DocumentEvent, delivery: Delivery) -> None:
         # Only now: a conversion whose result was not published is repeated from its parts.
+        self._pages.discard_drafts(event.tenant, event.document_id)
         fetched = _as_fetched(event)
         if self._discard_parts is not None and fetched is not None:
             info = DeliveryInfo(delivery.sequence, delivery.attempt, delivery.stored_at)
@@ -200,8 +201,8 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
                     event, self._convert_and_store(event, document)
                 )
         except (Cancelled, DeadlinePassed) as end:
-            what = "document cancelled" if isinstance(end, Cancelled) else "deadline passed"
-            log.info("%s during conversion", what)
+            reason = "document cancelled" if isinstance(end, Cancelled) else "deadline passed"
+            log.info("conversion stopped", reason=reason)
             return None
         except BlobNotFound:
             if await self._is_done(event):  # and was removed since
@@ -244,7 +245,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
     async def _convert_and_store(
         self, event: DocumentFetched, document: SourceFile
     ) -> DocumentConverted:
-        pages = PageEvents(event, self._publish_page)
+        pages = PageEvents(event, self._pages)
         async with self._deadlines.limit(event, delivers=True):
             conversion = await self._convert(document, pages)
         return await store_markdown(self._blobs, event, conversion)

@@ -17,6 +17,7 @@ from bench import (
     connections,
     convert,
     corpus,
+    first_page,
     formats,
     full_volume,
     history,
@@ -56,6 +57,8 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "starvation": starvation.measure,
     "long": long_documents.measure,
     "bombs": corpus.measure_bombs,
+    "first-page": first_page.measure,
+    "page-cost": first_page.measure_cost,
     "formats": formats.measure,
     "word": word.measure,
 }

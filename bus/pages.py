@@ -1,22 +1,34 @@
-"""Events about pages, on core subjects that no stream stores."""
+"""Pages while they are converted, on core subjects that no stream stores: events, and requests."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import nats.errors
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from bus import subjects
 from bus.connection import Connection
 from bus.errors import BusUnavailable
-from schemas.pages import PageConverted
+from bus.lean_client import MessageCallback
+from schemas.ids import is_id, is_tenant
+from schemas.pages import DraftsReply, PageConverted, PagesRequested
+
+REPLY_WITHIN = 2.0  # seconds
+MAX_PENDING_BYTES = 4 * 1024 * 1024  # of replies to be sent, beyond which requests are dropped
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(PageConverted)
+_event = msgspec.json.Decoder(PageConverted)
+_request = msgspec.json.Decoder(PagesRequested)
+_reply = msgspec.json.Decoder(DraftsReply)
 
 PageCallback = Callable[[PageConverted], None]
 """Called by the task that reads the connection: it must not take long."""
+
+ReadDrafts = Callable[[str, str, int], bytes]
+"""Returns the encoded reply for a tenant, a document, and the number that the reader has."""
 
 
 class PagePublisher:
@@ -34,6 +46,72 @@ class PagePublisher:
             self._connection.client.publish_soon(subject, _encoder.encode(event))
 
 
+class DraftServer:
+    """Answers requests for pages of documents that are still converted."""
+
+    def __init__(self, connection: Connection, read: ReadDrafts) -> None:
+        self._connection = connection
+        self._read = read
+
+    async def run(self) -> None:
+        """Answer until cancelled.
+
+        :raises BusUnavailable: the bus is not connected.
+        """
+        async with _subscribed(
+            self._connection, subjects.drafts_subject("*", "*"), self._on_request
+        ):
+            await asyncio.get_running_loop().create_future()
+
+    def _on_request(self, message: Msg) -> None:
+        tenant, document_id = message.subject.split(".")[-2:]
+        if not (message.reply and is_tenant(tenant) and is_id(document_id)):
+            return
+        try:
+            since = _request.decode(message.data).since if message.data else 0
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        if self._connection.client.pending_data_size > MAX_PENDING_BYTES:
+            return  # or requests could fill the memory with what is not read
+        with suppress(nats.errors.Error):
+            answer = self._read(tenant, document_id, since)
+            self._connection.client.publish_soon(message.reply, answer)
+
+
+class PageReader:
+    """Reads pages while they are converted: what there is, and whether there is more."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def drafts(self, tenant: str, document_id: str, since: int = 0) -> DraftsReply:
+        """Return pages of a document after ``since``; none where nobody has any.
+
+        :raises BusUnavailable: the bus is not connected, or the worker does not answer.
+        """
+        subject = subjects.drafts_subject(tenant, document_id)
+        body = _encoder.encode(PagesRequested(since=since))
+        answer = await self._connection.request(subject, body, REPLY_WITHIN)
+        try:
+            return _reply.decode(answer.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BusUnavailable(f"no pages in the answer: {error}") from error
+
+    @asynccontextmanager
+    async def watch(self, tenant: str, document_id: str) -> AsyncIterator[asyncio.Event]:
+        """Set an event whenever pages of a document are converted, while the context is open.
+
+        :raises BusUnavailable: the bus is not connected.
+        """
+        changed = asyncio.Event()
+
+        def on_event(_: PageConverted) -> None:
+            changed.set()
+
+        async with page_events(self._connection, on_event, tenant, document_id):
+            yield changed
+
+
 @asynccontextmanager
 async def page_events(
     connection: Connection, callback: PageCallback, tenant: str = "*", document_id: str = "*"
@@ -45,16 +123,23 @@ async def page_events(
 
     def on_message(message: Msg) -> None:
         try:
-            event = _decoder.decode(message.data)
+            event = _event.decode(message.data)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return
         if subjects.page_subject(event.tenant, event.document_id) == message.subject:
             callback(event)
 
+    subject = subjects.page_subject(tenant, document_id)
+    async with _subscribed(connection, subject, on_message):
+        yield
+
+
+@asynccontextmanager
+async def _subscribed(
+    connection: Connection, subject: str, callback: MessageCallback
+) -> AsyncIterator[None]:
     try:
-        subscription = await connection.client.subscribe_directly(
-            subjects.page_subject(tenant, document_id), on_message
-        )
+        subscription: Subscription = await connection.client.subscribe_directly(subject, callback)
     except (nats.errors.Error, OSError) as error:
         raise BusUnavailable(f"cannot subscribe: {error}") from error
     try:

@@ -2,7 +2,7 @@
 
 ``ilios.document.<event>.<pNN>.<tenant>.<document_id>``, ``pNN`` being the priority p01..p10;
 ``ilios.batch.<event>.<tenant>.<batch_id>``. Events about pages are on no stream:
-``ilios.page.<tenant>.<document_id>``.
+``ilios.page.<tenant>.<document_id>``; so are requests, ``ilios.pages.<tenant>.<document_id>``.
 """
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from schemas.ids import is_id, is_tenant
 DOCUMENT = "ilios.document"
 BATCH = "ilios.batch"
 PAGE = "ilios.page"
+DRAFTS = "ilios.pages"
 JANITOR = "ilios.janitor"
 DEAD_LETTER = "ilios.dead"
 API = "ilios.api"
@@ -114,6 +115,11 @@ def batch_subject(event: str, tenant: str, batch_id: str) -> str:
 def page_subject(tenant: str, document_id: str) -> str:
     """Return the subject of events about the pages of one document, or ``*`` for any."""
     return f"{PAGE}.{tenant}.{document_id}"
+
+
+def drafts_subject(tenant: str, document_id: str) -> str:
+    """Return the subject of requests for the pages of a document that is still converted."""
+    return f"{DRAFTS}.{tenant}.{document_id}"
 
 
 def parse_batch(subject: str) -> BatchSubject:

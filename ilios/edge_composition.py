@@ -9,7 +9,9 @@ from msgspec import Struct
 from actors.ports import Blobs
 from bus.connection import Connection, connect
 from bus.diagnostics import PermissionViolations
+from bus.event_log import EventLog
 from bus.log import Log
+from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
@@ -66,8 +68,10 @@ def compose_edge(
     return Edge(
         publisher=Publisher(stores.connection),
         log=Log(stores.connection),
+        events=EventLog(stores.connection),
         outcomes=OutcomeListener(stores.connection),
         reads=stores.documents,
+        pages=PageReader(stores.connection),
         batches=stores.batches,
         lists=stores.lists,
         usage=stores.usage,
@@ -82,12 +86,7 @@ def compose_edge(
         allowed_origins=settings.allowed_origins,
         allowed_hosts=settings.allowed_hosts,
         api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
-        limits=Limits(
-            max_file_bytes=settings.max_file_bytes,
-            convert_timeout=settings.convert_timeout,
-            max_connections=process_settings.raise_file_limit(settings.max_connections),
-            max_uploads=settings.max_uploads,
-        ),
+        limits=_limits(settings),
         faults=checks.faults,
         is_alive=checks.is_alive,
         check_faults=checks.file_watch.check_paths,
@@ -111,6 +110,19 @@ async def answer_bus_requests(
         serve_bus(edge, connection),
     ):
         await asyncio.Event().wait()
+
+
+def _limits(settings: Settings) -> Limits:
+    """Return the limits of the edge; the files that a process may open allow fewer listeners."""
+    connections, listeners = settings.max_connections, settings.max_listeners
+    allowed = process_settings.raise_file_limit(connections + listeners)
+    return Limits(
+        max_file_bytes=settings.max_file_bytes,
+        convert_timeout=settings.convert_timeout,
+        max_connections=min(connections, allowed),
+        max_listeners=min(listeners, max(0, allowed - connections)),
+        max_uploads=settings.max_uploads,
+    )
 
 
 def open_disk_guard(settings: Settings, store: Path | None) -> DiskGuard:

@@ -14,14 +14,17 @@ from actors.aggregator import Aggregator
 from actors.batcher import Batcher
 from actors.cancellations import Cancellations
 from actors.deadlines import Deadlines
+from actors.draft_pages import DraftPages
 from actors.engines import Engine, EngineBatches
 from actors.fetcher import Fetcher
 from actors.janitor.passwords import PasswordErasure
 from actors.ocr import DiscardParts, Ocr
+from actors.page_events import PagePorts
 from actors.persister import Persister
 from actors.ports import Blobs
 from actors.writes import Writer
-from bus.pages import PagePublisher
+from bus.objects import Objects
+from bus.pages import DraftServer, PagePublisher
 from ilios.blobs.factory import blob_directory
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_edge, serve_startup_app
@@ -188,6 +191,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines, deadlines: Dea
     # One each: on a shared connection one of the two would miss cancellations.
     ocr_cancellations = Cancellations(bus.ocr)
     fetcher_cancellations = Cancellations(bus.fetcher)
+    drafts = DraftPages()
     ocr = Ocr(
         bus.ocr,
         blobs,
@@ -197,13 +201,14 @@ def _actors(settings: Settings, stores: Stores, engines: Engines, deadlines: Dea
         deadlines=deadlines,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
-        publish_page=PagePublisher(bus.ocr).publish,
+        pages=PagePorts(PagePublisher(bus.ocr).publish, drafts.put, drafts.discard),
     )
     fetcher = Fetcher(
         bus.fetcher,
         blobs,
         downloads,
         fetcher_cancellations,
+        Objects(bus.objects, settings.max_file_bytes),
         deadlines=deadlines,
         ended_floor=ended_floor,
     )
@@ -212,6 +217,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines, deadlines: Dea
         "cancellations for ocr": ocr_cancellations.run,
         "cancellations for fetcher": fetcher_cancellations.run,
         "ocr": ocr.run,
+        "drafts of pages": DraftServer(bus.ocr, drafts.read).run,
         "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
         "fetcher": fetcher.run,
     }

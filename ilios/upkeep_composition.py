@@ -7,6 +7,7 @@ from actors.clock_guard import RunningTime
 from actors.deadlines import Deadlines
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
+from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans
 from actors.janitor.overdue import OverdueDocuments
 from actors.janitor.retention import Retention
@@ -17,9 +18,12 @@ from actors.ports import Losses
 from actors.writes import Writer
 from bus.consumers import ConsumerProgress
 from bus.log import Log
+from bus.objects import Objects
 from bus.publisher import Publisher
 from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
+from ilios.edge_composition import open_disk_guard
 from ilios.health import Monitoring
+from ilios.nats.buckets import open_buckets
 from ilios.settings.settings import Settings
 from ilios.stores import Stores
 
@@ -36,6 +40,7 @@ async def compose_upkeep(
     connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
     publisher, log = Publisher(connection), Log(connection)
     consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
+    objects = Objects(stores.bus.objects, settings.max_file_bytes)
     running_time = RunningTime(writer, await maintenance.running_time())
     janitor = Janitor(
         connection,
@@ -46,15 +51,19 @@ async def compose_upkeep(
         retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
         stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
         orphans=Orphans(log, maintenance, blobs, losses),
+        objects=ObjectSweep(objects, connection, consumers),
         deadlines=deadlines,
         interval=settings.janitor_interval,
     )
     snapshots = SnapshotScheduler(
         settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
     )
+    disk_guard = open_disk_guard(settings, stores.bus.store)
+    buckets = await open_buckets(settings, stores.bus, disk_guard)
     return {
         "running time": running_time.run,
         "janitor": janitor.run,
         "overdue documents": OverdueDocuments(publisher, maintenance, deadlines).run,
         "snapshots": snapshots.run,
+        "buckets": buckets.run,
     }

@@ -62,6 +62,8 @@ Priority = Annotated[int, Meta(ge=1, le=10)]
 RetentionDays = Annotated[int, Meta(ge=1, le=3650)]
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+ObjectName = Annotated[str, Meta(min_length=1, max_length=255)]
+ObjectDigest = Annotated[str, Meta(pattern=r"^SHA-256=[A-Za-z0-9_-]{43}=?\Z")]
 KeySuffix = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
 Size = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 """Bytes, up to the largest integer that every JSON reader represents exactly."""
@@ -145,7 +147,19 @@ class Remote(Struct, frozen=True, tag_field="kind", tag="url"):
     url: Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
-Source = Stored | Inline | Remote
+class Object(Struct, frozen=True, tag_field="kind", tag="object", omit_defaults=True):
+    """Bytes in the bucket of the tenant on the bus, put there before as an object.
+
+    ``digest`` is that of the object, in the form in which object stores give it; with it another
+    object that was put under the name since is refused. Workers of version 0.2 do not
+    have this kind: to them the event is invalid.
+    """
+
+    name: ObjectName
+    digest: ObjectDigest | None = None
+
+
+Source = Stored | Inline | Remote | Object
 
 
 class DocumentEvent(Struct, frozen=True, kw_only=True, tag_field="type"):

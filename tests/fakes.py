@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from bus.errors import AlreadyPublished, NewerEvents
-from bus.log import NewestEvent, StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
+from bus.reader import LOG_START, LogPosition
 from schemas.batches import AnyBatchEvent, BatchSubmitted
 from schemas.documents import (
     AnyDocumentEvent,
@@ -16,6 +17,7 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.lists import BatchListRequest, DocumentListRequest, Page
+from schemas.pages import DraftsReply
 from schemas.records import (
     BatchRecord,
     DocumentHistory,
@@ -23,6 +25,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
+from schemas.results import PageResult
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
 
@@ -164,6 +167,54 @@ class FakeOutcomes:
 
     def end(self, event: DocumentCompleted | DocumentFailed | DocumentCancelled) -> None:
         self.watched[event.tenant, event.document_id].result.set_result(event)
+
+
+class FakeEventLog:
+    """An empty log."""
+
+    async def end(self) -> LogPosition:
+        return LOG_START
+
+    async def reaches(self, position: LogPosition) -> bool:
+        return position == LOG_START
+
+    async def read(self, after: int, subject: str | None = None) -> list[StoredMessage]:
+        return []
+
+    async def read_all(self, subject: str) -> list[StoredMessage]:
+        return []
+
+    @asynccontextmanager
+    async def notices(self, callback: Callable[[], None]) -> AsyncIterator[None]:
+        yield
+
+
+class FakePages:
+    """Has the pages a test drafts, and tells who watches."""
+
+    def __init__(self) -> None:
+        self.pages: dict[tuple[str, str], list[PageResult]] = {}
+        self.watched: dict[tuple[str, str], asyncio.Event] = {}
+        self.error: Exception | None = None
+
+    async def drafts(self, tenant: str, document_id: str, since: int = 0) -> DraftsReply:
+        if self.error is not None:
+            raise self.error
+        pages = self.pages.get((tenant, document_id), [])
+        return DraftsReply(until=len(pages), more=False, pages=tuple(pages[since:]))
+
+    @asynccontextmanager
+    async def watch(self, tenant: str, document_id: str) -> AsyncIterator[asyncio.Event]:
+        self.watched[tenant, document_id] = asyncio.Event()
+        try:
+            yield self.watched[tenant, document_id]
+        finally:
+            del self.watched[tenant, document_id]
+
+    def draft(self, tenant: str, document_id: str, *pages: PageResult) -> None:
+        self.pages.setdefault((tenant, document_id), []).extend(pages)
+        if (tenant, document_id) in self.watched:
+            self.watched[tenant, document_id].set()
 
 
 class FakeReads:

@@ -18,6 +18,7 @@ import structlog
 from actors.clock_guard import ClockGuard, RunningTime
 from actors.deadlines import Deadlines
 from actors.janitor.erasure import Erasure
+from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans, TooManyOrphans
 from actors.janitor.retention import ExpiredCounts, Retention
 from actors.janitor.stuck import StuckCounts, StuckDocuments
@@ -52,6 +53,7 @@ class Janitor:
         retention: Retention,
         stuck: StuckDocuments,
         orphans: Orphans,
+        objects: ObjectSweep,
         deadlines: Deadlines | None = None,
         interval: float = SWEEP_INTERVAL,
     ) -> None:
@@ -64,6 +66,7 @@ class Janitor:
         self._retention = retention
         self._stuck = stuck
         self._orphans = orphans
+        self._objects = objects
         self._erasure = Erasure(writer, queries, blobs)
         self._deadlines = deadlines or Deadlines()
         self._interval = interval
@@ -98,6 +101,7 @@ class Janitor:
         temporary = await _attempt(self._blobs.sweep_temporary(TEMPORARY_MAX_AGE), 0)
         # With a clock that has jumped ahead, a new blob looks like an abandoned one.
         orphans = 0 if hold_reason else await self._delete_orphans(now)
+        objects = 0 if hold_reason else await _attempt(self._objects.sweep(now), 0)
         redriven = await _attempt(self._stuck.sweep(now), StuckCounts())
         expired = (
             ExpiredCounts()
@@ -112,6 +116,7 @@ class Janitor:
             given_up=redriven.given_up,
             orphans=orphans,
             temporary=temporary,
+            objects=objects,
             held=hold_reason,
             seconds=round(time.monotonic() - began, 3),
         )

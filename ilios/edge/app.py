@@ -21,6 +21,7 @@ from ilios.edge import (
     batches,
     content,
     convert,
+    document_pages,
     documents,
     errors,
     hang_ups,
@@ -38,6 +39,9 @@ from ilios.edge import (
     waits,
 )
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
+from ilios.edge.events import streams, tickets
+from ilios.edge.events.feed import FEED, Feed
+from ilios.edge.events.sealing import SEALER, Sealer
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
 from ilios.runtime.fair_semaphore import FairSemaphore
@@ -54,6 +58,7 @@ DECLARED = operations_of(
     convert,
     documents,
     content,
+    document_pages,
     batches,
     batch_downloads,
     lists,
@@ -61,6 +66,8 @@ DECLARED = operations_of(
     upload_urls,
     resource,
     history,
+    streams,
+    tickets,
     usage,
     pages,
     health,
@@ -94,6 +101,9 @@ def make_app(edge: Edge) -> web.Application:
         limits.max_connections, multi_tenant=len(edge.api_keys) > 1
     )
     app[hang_ups.HANG_UPS] = hang_ups.HangUps(edge)
+    app[SEALER] = Sealer(edge.signer.derive_key("events"))
+    app[FEED] = Feed(edge.events, limits.max_listeners, multi_tenant=len(edge.api_keys) > 1)
+    app[document_pages.FOLLOWERS] = asyncio.Semaphore(limits.max_followers)
     app.on_shutdown.append(_signal_shutdown)
     app.on_cleanup.append(_close_hang_ups)
     app.on_response_prepare.append(middleware.on_response_prepare)
@@ -151,6 +161,7 @@ async def _close_hang_ups(app: web.Application) -> None:
 
 async def _signal_shutdown(app: web.Application) -> None:
     app[SHUTTING_DOWN].set()
+    app[FEED].close()
 
 
 STARTUP_KEEP_ALIVE = 5.0  # seconds

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bus import subjects
 from ilios import __version__
+from ilios.edge.bus_service import described
 from ilios.edge.json_schemas import components, reference
 from schemas.batches import BatchCompleted, BatchEvent, BatchProgressed, BatchSubmitted
 from schemas.documents import (
@@ -16,7 +17,7 @@ from schemas.documents import (
     DocumentRejected,
     DocumentSubmitted,
 )
-from schemas.pages import PageConverted
+from schemas.pages import DraftsReply, PageConverted, PagesRequested
 
 BUS_DESCRIPTION = """\
 Documents in, Markdown out, by events on NATS JetStream: JSON, one event per message.
@@ -25,20 +26,40 @@ Documents in, Markdown out, by events on NATS JetStream: JSON, one event per mes
 publish with JetStream, or as a request, is acknowledged once the event is on disk. Each event may
 be delivered more than once. The type of an event has its version; members are added with defaults
 only, and unknown members are to be ignored.
+
+`ilios.api.*` are requests: the answer comes to the reply subject, as that of HTTP would be. They
+are a NATS service named `ilios`. In the account of a tenant their subjects are as described here;
+elsewhere each ends with the tenant, as in `ilios.api.submit.default`. Unknown members of requests
+are refused.
 """
 
 
 class Channel(NamedTuple):
-    """A type of event that clients publish or subscribe to, and a sentence about it."""
+    """A type of event that clients publish or subscribe to, and a sentence about it.
+
+    ``reply`` is the type of the answer to a request.
+    """
 
     event: type[Struct]
     action: Literal["receive", "send"]
     summary: str
+    reply: type[Struct] | None = None
+
+    @property
+    def messages(self) -> tuple[type[Struct], ...]:
+        """The types of the messages on the channel."""
+        return (self.event,) if self.reply is None else (self.event, self.reply)
 
 
 CHANNELS = (
     Channel(DocumentSubmitted, "receive", "Submits a document for conversion."),
     Channel(BatchSubmitted, "receive", "Submits several documents, all of them or none."),
+    Channel(
+        PagesRequested,
+        "receive",
+        "Asks for the pages of a document that is still converted.",
+        DraftsReply,
+    ),
     Channel(DocumentCompleted, "send", "The document is converted, and its result can be read."),
     Channel(DocumentFailed, "send", "The document will not be converted."),
     Channel(DocumentRejected, "send", "A submission is no valid event."),
@@ -62,7 +83,9 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 
 def describe() -> dict[str, Any]:
     """Return the description of what clients of the bus publish and subscribe to."""
-    kinds = sorted((one.event for one in CHANNELS), key=lambda kind: kind.__name__)
+    kinds = sorted(
+        (kind for one in CHANNELS for kind in one.messages), key=lambda kind: kind.__name__
+    )
     return {
         "asyncapi": "3.1.0",
         "info": {
@@ -72,11 +95,11 @@ def describe() -> dict[str, Any]:
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "channels": {_name(one): _channel(one) for one in CHANNELS},
-        "operations": {_name(one): _operation(one) for one in CHANNELS},
+        "channels": {_name(one): _channel(one) for one in CHANNELS} | described.channels(),
+        "operations": {_name(one): _operation(one) for one in CHANNELS} | described.operations(),
         "components": {
-            "schemas": _without_discriminators(components(kinds)),
-            "messages": {kind.__name__: _message(kind) for kind in kinds},
+            "schemas": _without_discriminators(components(kinds) | described.schemas()),
+            "messages": {kind.__name__: _message(kind) for kind in kinds} | described.messages(),
         },
     }
 
@@ -85,6 +108,8 @@ def address(event: type[Struct]) -> str:
     """Return the subject of events of a type, with the names of its parameters in braces."""
     if issubclass(event, PageConverted):
         return subjects.page_subject("{tenant}", "{documentId}")
+    if issubclass(event, PagesRequested):
+        return subjects.drafts_subject("{tenant}", "{documentId}")
     name = subjects.event_name(event)
     if issubclass(event, BatchEvent):
         return f"{subjects.BATCH}.{name}.{{tenant}}.{{batchId}}"
@@ -114,11 +139,11 @@ def _name(channel: Channel) -> str:
 
 def _channel(channel: Channel) -> dict[str, Any]:
     found = address(channel.event)
-    name = channel.event.__name__
+    names = [kind.__name__ for kind in channel.messages]
     return {
         "address": found,
         "summary": channel.summary,
-        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
         "parameters": {
             parameter: described
             for parameter, described in _PARAMETERS.items()
@@ -129,13 +154,18 @@ def _channel(channel: Channel) -> dict[str, Any]:
 
 def _operation(channel: Channel) -> dict[str, Any]:
     name = _name(channel)
-    message = f"#/channels/{name}/messages/{channel.event.__name__}"
-    return {
+    place = {"$ref": f"#/channels/{name}"}
+    messages = f"#/channels/{name}/messages"
+    described: dict[str, Any] = {
         "action": channel.action,
         "summary": channel.summary,
-        "channel": {"$ref": f"#/channels/{name}"},
-        "messages": [{"$ref": message}],
+        "channel": place,
+        "messages": [{"$ref": f"{messages}/{channel.event.__name__}"}],
     }
+    if channel.reply is not None:
+        answer = {"$ref": f"{messages}/{channel.reply.__name__}"}
+        described["reply"] = {"channel": place, "messages": [answer]}
+    return described
 
 
 def _message(kind: type[Struct]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from actors.ports import Blobs
-from bus.log import NewestEvent, StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
+from bus.reader import LogPosition
 from ilios.integrity.faults import Faults
 from ilios.runtime.keyed_lock import KeyedLock
 from schemas.batches import AnyBatchEvent
@@ -24,6 +25,7 @@ from schemas.documents import (
 )
 from schemas.lists import BatchListRequest, DocumentListRequest, Page
 from schemas.options import EngineName
+from schemas.pages import DraftsReply
 from schemas.records import (
     BatchRecord,
     DocumentHistory,
@@ -80,6 +82,30 @@ class Log(Protocol):
         ...
 
 
+class EventLog(Protocol):
+    """The events of the log in its order. All methods may raise ``bus.errors.BusUnavailable``."""
+
+    async def end(self) -> LogPosition:
+        """Return the position of the newest event."""
+        ...
+
+    async def reaches(self, position: LogPosition) -> bool:
+        """Whether the log is still that of a position, and has every event after it."""
+        ...
+
+    async def read(self, after: int, subject: str | None = None) -> list[StoredMessage]:
+        """Return the next events after a sequence, on a subject or filter; none at the end."""
+        ...
+
+    async def read_all(self, subject: str) -> list[StoredMessage]:
+        """Return all events on the subjects of one document or batch."""
+        ...
+
+    def notices(self, callback: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Call ``callback`` when there may be something new, while the context is open."""
+        ...
+
+
 class Outcome(Protocol):
     """The end of one document."""
 
@@ -102,6 +128,21 @@ class Outcomes(Protocol):
 
     def watch_batch(self, tenant: str, batch_id: str) -> AbstractAsyncContextManager[asyncio.Event]:
         """Listen to one batch; the event is set when it ends."""
+        ...
+
+
+class PageSource(Protocol):
+    """Pages of documents that are still converted."""
+
+    async def drafts(self, tenant: str, document_id: str, since: int = 0) -> DraftsReply:
+        """Return pages after ``since``; none where nobody has any.
+
+        :raises bus.errors.BusUnavailable: nobody answers.
+        """
+        ...
+
+    def watch(self, tenant: str, document_id: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Set the event when pages are converted, while the context is open. Errors as above."""
         ...
 
 
@@ -185,8 +226,16 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How long ``DELETE`` waits for the database before it answers 202."""
     health_timeout: float = 5.0
     max_connections: int = 1000
+    max_listeners: int = 1000
+    """Streams of events, which are no connections of the limit above."""
+    slow_listener_timeout: float = 30.0
+    """A client may be without room for the next event this long, then its stream is broken off."""
     max_uploads: int = 64
     """Bodies of uploads that are read at once."""
+    max_followers: int = 100
+    """Clients that follow the pages of documents at once."""
+    follow_heartbeat: float = 15.0
+    """How often a client that follows pages gets a line while there are none."""
     upload_slot_timeout: float = 2.0
     """How long an upload waits for others to be through, before it is refused."""
     header_timeout: float = 15.0
@@ -218,6 +267,10 @@ class DiskSpace(Protocol):
 class UploadSigner(Protocol):
     """Signs uploads. Times are seconds since 1970."""
 
+    def derive_key(self, purpose: str) -> bytes:
+        """Return a key for another purpose."""
+        ...
+
     def sign(self, tenant: str, document_id: str, size: int, expires_at: int) -> str:
         """Return the signature for an upload of exactly ``size`` bytes before ``expires_at``."""
         ...
@@ -241,8 +294,10 @@ class Edge:
 
     publisher: Publisher
     log: Log
+    events: EventLog
     outcomes: Outcomes
     reads: DocumentQueries
+    pages: PageSource
     batches: BatchQueries
     lists: ListQueries
     usage: UsageQueries

@@ -4,7 +4,9 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 
-from schemas.results import PageImage, PageTable
+import msgspec
+
+from schemas.results import PageImage, PageResult, PageTable
 
 NAME_DIGITS = 32  # hexadecimal, of the SHA-256 of an image
 
@@ -56,3 +58,12 @@ def resolve_links(
         return link[0]
 
     return _LINK.sub(put, markdown)
+
+
+def without_images(page: PageResult) -> PageResult:
+    """Return a page whose images are not stored: of each its description is left."""
+    if not page.images:
+        return page
+    images = {image.id: msgspec.structs.replace(image, name=None) for image in page.images}
+    markdown = resolve_links(page.markdown, images, {}, str)
+    return msgspec.structs.replace(page, markdown=markdown, images=())

@@ -14,6 +14,7 @@ from actors.fetcher import Fetcher
 from actors.janitor.overdue import OverdueDocuments
 from actors.ocr import Ocr
 from bus.connection import Connection
+from bus.objects import Objects
 from bus.publisher import Publisher
 from schemas.documents import DocumentConverted, DocumentFailed, DocumentFetched, Remote
 from tests import events
@@ -129,7 +130,9 @@ async def test_the_conversion_of_a_document_stops_at_its_deadline(
 
 async def test_a_download_stops_at_the_deadline(connection: Connection, tmp_path: Path) -> None:
     blobs, downloads, streams = FakeBlobs(tmp_path), EndlessDownloader(), Streams(connection)
-    fetcher = Fetcher(connection, blobs, downloads, Cancellations(connection))
+    fetcher = Fetcher(
+        connection, blobs, downloads, Cancellations(connection), Objects(connection, 0)
+    )
     soon = datetime.now(UTC) + timedelta(seconds=0.5)
     remote = events.submitted(1, source=Remote("http://example.com/endless"))
     await Publisher(connection).publish(replace(remote, deadline=soon))
@@ -144,7 +147,13 @@ async def test_no_download_begins_after_the_deadline(
     connection: Connection, tmp_path: Path
 ) -> None:
     downloads, streams = EndlessDownloader(), Streams(connection)
-    fetcher = Fetcher(connection, FakeBlobs(tmp_path), downloads, Cancellations(connection))
+    fetcher = Fetcher(
+        connection,
+        FakeBlobs(tmp_path),
+        downloads,
+        Cancellations(connection),
+        Objects(connection, 0),
+    )
     past = replace(
         events.submitted(1, source=Remote("http://example.com/endless")),
         deadline=datetime.now(UTC) - timedelta(seconds=1),
@@ -159,7 +168,13 @@ async def test_no_download_begins_after_the_deadline(
 
 
 async def test_fetching_hands_the_deadline_on(connection: Connection, tmp_path: Path) -> None:
-    fetcher = Fetcher(connection, FakeBlobs(tmp_path), FakeDownloader(), Cancellations(connection))
+    fetcher = Fetcher(
+        connection,
+        FakeBlobs(tmp_path),
+        FakeDownloader(),
+        Cancellations(connection),
+        Objects(connection, 0),
+    )
     deadline = datetime.now(UTC) + DAY
     await Publisher(connection).publish(replace(events.submitted(1), deadline=deadline))
     async with running_in_background(fetcher.run):

@@ -3,16 +3,22 @@
 from pathlib import Path
 
 from actors.cancellations import Cancellations
+from actors.draft_pages import DraftPages
 from actors.engines import Conversion, Progress, SourceFile, name_engine
 from actors.ocr import Ocr
-from actors.page_events import EVENT_INTERVAL, PageEvents
+from actors.page_events import EVENT_INTERVAL, PageEvents, PagePorts
 from bus.connection import Connection
 from bus.publisher import Publisher
 from schemas.documents import DocumentConverted
 from schemas.pages import PageConverted
+from schemas.results import PageResult
 from tests import events
 from tests.actors.fakes import FakeBlobs, FakeEngine
 from tests.actors.running import Streams, running_in_background
+
+
+def ports(published: list[PageConverted], drafts: DraftPages) -> PagePorts:
+    return PagePorts(published.append, drafts.put, drafts.discard)
 
 
 class Reports:
@@ -21,7 +27,9 @@ class Reports:
     def __init__(self) -> None:
         self.now = 100.0
         self.published: list[PageConverted] = []
-        self.pages = PageEvents(events.fetched(), self.published.append, lambda: self.now)
+        self.pages = PageEvents(
+            events.fetched(), ports(self.published, DraftPages()), lambda: self.now
+        )
 
     def report(self, done: int, total: int, after: float) -> None:
         self.now += after
@@ -84,7 +92,7 @@ async def test_the_worker_publishes_the_pages_of_the_tenants_document(
         ReportingEngine(),
         Cancellations(connection),
         concurrency=1,
-        publish_page=published.append,
+        pages=ports(published, DraftPages()),
     )
     async with running_in_background(ocr.run):
         await Publisher(connection).publish(events.fetched(tenant="acme"))
@@ -92,3 +100,13 @@ async def test_the_worker_publishes_the_pages_of_the_tenants_document(
     (event,) = published
     assert (event.tenant, event.document_id) == ("acme", events.id_of(1))
     assert (event.page, event.of, event.engine) == (2, 2, "fake")
+
+
+def test_the_first_drafts_have_an_event_at_once_and_are_readable_by_then() -> None:
+    published, drafts = list[PageConverted](), DraftPages()
+    pages = PageEvents(events.fetched(), ports(published, drafts), lambda: 1.0)
+    pages(0, 600)
+    pages.drafted([PageResult(index=0, markdown="the first")])
+    pages.drafted([PageResult(index=1, markdown="the second")])
+    assert [(event.page, event.of) for event in published] == [(1, 600)]
+    assert b"the second" in drafts.read("default", events.id_of(1))

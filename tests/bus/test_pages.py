@@ -1,10 +1,16 @@
 """Events about pages reach who subscribes, and hold up nobody."""
 
+import pytest
+
+from actors.draft_pages import MAX_REPLY_BYTES, DraftPages
 from bus import streams
 from bus.connection import Connection, connect
-from bus.pages import PagePublisher, page_events
+from bus.errors import BusUnavailable
+from bus.pages import DraftServer, PagePublisher, PageReader, page_events
 from schemas.pages import PageConverted
+from schemas.results import PageResult
 from tests import events
+from tests.actors.running import running_in_background
 from tests.bus.conftest import KillableServer
 from tests.waiting import wait_until
 
@@ -60,3 +66,59 @@ async def test_while_the_bus_is_away_events_about_pages_are_dropped(
         for number in range(1000):
             PagePublisher(connection).publish(page(number))
         assert connection.client.pending_data_size == 0
+
+
+async def test_drafts_are_read_by_request_and_only_what_is_new(connection: Connection) -> None:
+    store, reader = DraftPages(), PageReader(connection)
+    name = ("default", events.id_of(1))
+    async with running_in_background(DraftServer(connection, store.read).run):
+        await wait_until(lambda: answers(reader, name))
+        store.put(*name, [PageResult(index=0, markdown="one"), PageResult(index=1, markdown="two")])
+        found = await reader.drafts(*name)
+        assert [page.markdown for page in found.pages] == ["one", "two"]
+        store.put(*name, [PageResult(index=0, markdown="ONE")])
+        changed = await reader.drafts(*name, found.until)
+        assert [(page.index, page.markdown) for page in changed.pages] == [(0, "ONE")]
+        assert (await reader.drafts("default", events.id_of(2))).pages == ()
+
+
+async def test_many_drafts_come_in_replies_that_the_bus_takes(connection: Connection) -> None:
+    store, reader = DraftPages(), PageReader(connection)
+    name = ("default", events.id_of(1))
+    pages = [PageResult(index=n, markdown="x" * (MAX_REPLY_BYTES // 3)) for n in range(5)]
+    async with running_in_background(DraftServer(connection, store.read).run):
+        await wait_until(lambda: answers(reader, name))
+        store.put(*name, pages)
+        since, read = 0, list[int]()
+        for more in (True, True, False):
+            found = await reader.drafts(*name, since)
+            assert found.more is more
+            since = found.until
+            read += [page.index for page in found.pages]
+    assert read == [0, 1, 2, 3, 4]
+
+
+async def test_an_invalid_request_has_no_answer_and_the_next_has_one(
+    connection: Connection,
+) -> None:
+    reader, name = PageReader(connection), ("default", events.id_of(1))
+    async with running_in_background(DraftServer(connection, DraftPages().read).run):
+        await wait_until(lambda: answers(reader, name))
+        with pytest.raises(BusUnavailable):
+            await connection.request(f"ilios.pages.default.{name[1]}", b'{"since":-1}', 0.2)
+        reply = await connection.request(f"ilios.pages.default.{name[1]}", b"")
+        assert reply.body == b'{"type":"pages.drafted/1","until":0,"more":false,"pages":[]}'
+
+
+async def test_without_a_worker_there_are_no_drafts(connection: Connection) -> None:
+    with pytest.raises(BusUnavailable):
+        await PageReader(connection).drafts("default", events.id_of(1))
+
+
+async def answers(reader: PageReader, name: tuple[str, str]) -> bool:
+    """Whether the server of drafts has subscribed."""
+    try:
+        await reader.drafts(*name)
+    except BusUnavailable:
+        return False
+    return True

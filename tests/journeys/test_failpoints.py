@@ -19,6 +19,8 @@ TESTED_ELSEWHERE = {
     "batcher.converted": "test_mistral.py",
     "batcher.handed_over": "test_mistral.py",
     "engine.range_stored": "test_long_documents.py",
+    "objects.chunk": "test_bus_objects.py",
+    "objects.unlisted": "test_objects.py",
     "retention.moved": "test_maintenance.py",
     "snapshots.written": "test_maintenance.py",
     "swapping.aside": "test_rebuild.py",

@@ -9,7 +9,7 @@ import msgspec
 from PIL import Image
 
 from actors.content_types import HEIC
-from actors.engines import Unconvertible
+from actors.engines import Unconvertible, report_drafts
 from actors.sniffing import SNIFF_LENGTH, sniff
 from ilios.engines.converters import heif
 from ilios.engines.converters.frames import prepare_copies
@@ -51,7 +51,7 @@ def convert(
                 f"The image has too many pages; at most {limits.max_pages} are allowed.",
             )
         indices = reading.portion.of(selected)
-        total = len(indices)
+        total = len(selected) - reading.portion.first
         progress(0, total)
         reader = ocr.ImageReader(reading.languages)
         for index in indices:
@@ -74,6 +74,8 @@ def convert(
                 result = msgspec.structs.replace(result, warnings=(*result.warnings, warning))
             pages.append(ConvertedPage(result))
             progress(len(pages), total)
+            if len(pages) < total:
+                report_drafts(progress, [result])
     unread = reading.recognition == "never"
     return Pages(pages, model_name("pillow") if unread else reader.model, len(selected))
 

@@ -100,8 +100,9 @@ DIVIDED_TYPES = frozenset(kind for kind, one in _CONVERTERS.items() if one.pages
 class Converter(Protocol):
     """Makes Markdown of one document, or of what is to be read of it.
 
-    ``progress(done, total)`` is called with counts of selected pages, and again with the same
-    counts while a page is in work: a child without progress is taken to hang. A converter whose
+    ``progress(done, total)`` is called with counts of selected pages from the first one of the
+    portion on, and again with the same counts while a page is in work: a child without progress is
+    taken to hang. A converter whose
     documents are never long converts all pages, whatever the portion.
 
     :raises Unconvertible: the document cannot be converted.

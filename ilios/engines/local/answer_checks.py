@@ -6,12 +6,14 @@ tenant of the next document as well.
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from actors.content_types import ODS, PDF
 from ilios.engines.converters import registry
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
+    MAX_DRAFT_CHARS,
     MAX_PAGES,
     Answer,
     Broken,
@@ -20,6 +22,7 @@ from ilios.engines.local.protocol import (
     CountPages,
     Cut,
     CutPages,
+    Drafts,
     Outcome,
     Progress,
     Ready,
@@ -30,7 +33,7 @@ from ilios.engines.local.protocol import (
     ToMarkdown,
 )
 from ilios.engines.page_limits import ImpossiblePage, check_pages, text_sizes
-from ilios.engines.pages import page_numbers, selected_count
+from ilios.engines.pages import ConvertedPage, page_numbers, selected_count
 
 LEAST_PAGE_BYTES = 8
 """Minimum size of a page of a TIFF, a slide, or a sheet of an XLSX, however well it is compressed.
@@ -75,6 +78,7 @@ class AnswerChecker:
         self._limits = limits
         self._began = time.monotonic()
         self._messages = 0
+        self._drafted = 0
 
     @property
     def seconds(self) -> float:
@@ -91,30 +95,30 @@ class AnswerChecker:
         if self._messages > allowed:
             raise ImplausibleAnswer(f"{self._messages} messages in {self.seconds:.1f} s")
         match answer:
-            case Converted(pages=pages) if self._expected is Converted:
-                self._check_pages(answer.selected)
-                if answer.selected > self._limits.max_pages:
-                    raise ImplausibleAnswer(
-                        f"{answer.selected} pages, at most {self._limits.max_pages}"
-                    )
-                self._check_portion(answer)
-                # In characters; the frame bounds the bytes.
-                for what, count in text_sizes(pages).items():
-                    self._check_size(count, f"characters of {what}")
-                try:
-                    check_pages(pages)
-                except ImpossiblePage as error:
-                    raise ImplausibleAnswer(str(error)) from error
+            case Converted() if self._expected is Converted:
+                self._check_converted(answer)
+            case Drafts(pages=results) if self._task.drafts:
+                self._check_drafts([ConvertedPage(page) for page in results])
             case Counted(pages=pages) if self._expected is Counted:
                 self._check_pages(pages)
             case Cut(data=data) if self._expected is Cut:
                 self._check_size(len(data), "bytes")
-            case Converted() | Counted() | Cut() | Ready():
+            case Converted() | Counted() | Cut() | Ready() | Drafts():
                 raise ImplausibleAnswer(
                     f"{type(answer).__name__} where {self._expected.__name__} was due"
                 )
             case Started() | Progress() | Refused() | Broken():
                 pass
+
+    def _check_converted(self, answer: Converted) -> None:
+        self._check_pages(answer.selected)
+        if answer.selected > self._limits.max_pages:
+            raise ImplausibleAnswer(f"{answer.selected} pages, at most {self._limits.max_pages}")
+        self._check_portion(answer)
+        # In characters; the frame bounds the bytes.
+        for what, count in text_sizes(answer.pages).items():
+            self._check_size(count, f"characters of {what}")
+        _check_bounds(answer.pages)
 
     def _check_pages(self, count: int) -> None:
         if self._content_type in registry.SINGLE_PAGE_TYPES:
@@ -146,9 +150,32 @@ class AnswerChecker:
         ):
             raise ImplausibleAnswer("other pages than the next ones")
 
+    def _check_drafts(self, pages: list[ConvertedPage]) -> None:
+        """Make sure that drafts are within the bounds, of pages that are selected."""
+        self._drafted += sum(text_sizes(pages).values())
+        if self._drafted > MAX_DRAFT_CHARS:
+            raise ImplausibleAnswer(f"{self._drafted} characters of drafts")
+        for page in pages:
+            if not self._is_selected(page.result.index + 1):
+                raise ImplausibleAnswer(f"a draft of page {page.result.index + 1}")
+        _check_bounds(pages)
+
+    def _is_selected(self, number: int) -> bool:
+        if not 1 <= number <= MAX_PAGES:
+            return False
+        ranges = self._task.ranges
+        return selected_count(ranges, number - 1) < selected_count(ranges, number)
+
     def _check_size(self, count: int, what: str) -> None:
         if count > self._limits.max_output_bytes:
             raise ImplausibleAnswer(f"{count} {what}, at most {self._limits.max_output_bytes}")
+
+
+def _check_bounds(pages: Sequence[ConvertedPage]) -> None:
+    try:
+        check_pages(pages)
+    except ImpossiblePage as error:
+        raise ImplausibleAnswer(str(error)) from error
 
 
 def needs_recount(task: Task, outcome: Outcome, content_type: str, size: int) -> bool:

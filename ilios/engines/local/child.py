@@ -13,23 +13,25 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from actors.engines import Unconvertible
+from actors.engines import PageListener, Unconvertible
 from ilios.engines.converters import heif, registry
 from ilios.engines.converters.old_office import libreoffice
 from ilios.engines.local import exit_status
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
+    MAX_DRAFT_CHARS,
     Broken,
     Converted,
     Counted,
     CountPages,
     Cut,
     CutPages,
+    Drafts,
     Outcome,
     Prepare,
     Progress,
@@ -46,8 +48,9 @@ from ilios.engines.local.protocol import (
     write_answer,
 )
 from ilios.engines.page_limits import fit_pages, text_sizes
-from ilios.engines.pages import Reading
+from ilios.engines.pages import ConvertedPage, Reading
 from ilios.engines.sandbox import confinement, enter, profiles
+from schemas.results import PageResult
 
 PROGRESS_EVERY = 0.2
 """Seconds between two progress messages; a fast document has hundreds of pages per second."""
@@ -173,26 +176,41 @@ def _wear() -> Wear:
     return Wear(confinement.resident_bytes(), confinement.address_space_low())
 
 
+class _Reports(PageListener):
+    """Sends the progress of a conversion to the engine, and drafts of its pages."""
+
+    def __init__(self, answers: int, *, drafts: bool) -> None:
+        self._answers = answers
+        self._last_sent, self._complete = 0.0, False
+        self._left = MAX_DRAFT_CHARS if drafts else 0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        newly_complete = not self._complete and bool(done) and done == total
+        if not self._last_sent or newly_complete or now - self._last_sent >= PROGRESS_EVERY:
+            self._last_sent, self._complete = now, self._complete or newly_complete
+            write_answer(self._answers, Progress(done, total))
+
+    def drafted(self, pages: Sequence[PageResult]) -> None:
+        if not self._left:
+            return
+        fitted = fit_pages([ConvertedPage(page) for page in pages])
+        self._left = max(0, self._left - sum(text_sizes(fitted).values()))
+        if self._left:
+            write_answer(self._answers, Drafts(tuple(page.result for page in fitted)))
+
+
 def _convert(
     path: Path, content_type: str, task: ToMarkdown, limits: EngineLimits, answers: int
 ) -> Converted:
-    last_sent, complete = 0.0, False
     reading: Reading = task
     if task.seconds is not None:
         ends_at = time.monotonic() + task.seconds
         portion = msgspec.structs.replace(task.portion, ends_at=ends_at)
         reading = msgspec.structs.replace(task, portion=portion)
 
-    def progress(done: int, total: int) -> None:
-        nonlocal last_sent, complete
-        now = time.monotonic()
-        newly_complete = not complete and bool(done) and done == total
-        if not last_sent or newly_complete or now - last_sent >= PROGRESS_EVERY:
-            last_sent, complete = now, complete or newly_complete
-            write_answer(answers, Progress(done, total))
-
     convert = registry.load_converter(content_type)
-    converted = convert(path, limits, progress, reading)
+    converted = convert(path, limits, _Reports(answers, drafts=task.drafts), reading)
     pages = fit_pages(converted.pages)
     markdown = sum(len(page.result.markdown.encode()) for page in pages)
     for what, size in (text_sizes(pages) | {"Markdown": markdown}).items():

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from actors.engines import EngineCrashed, SourceFile
+from actors.engines import EngineCrashed, SourceFile, report_drafts
 from ilios.engines.local import exit_status
 from ilios.engines.local.answer_checks import (
     AnswerChecker,
@@ -25,11 +25,13 @@ from ilios.engines.local.answer_checks import (
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
     FRAME_SLACK_BYTES,
+    Answer,
     BadFrame,
     Broken,
     Converted,
     Counted,
     Cut,
+    Drafts,
     Outcome,
     Prepare,
     Progress,
@@ -42,6 +44,7 @@ from ilios.engines.local.protocol import (
     read_answer,
 )
 from ilios.engines.local.staging import StagingDir, clear_directory
+from ilios.engines.page_images import without_images
 from ilios.engines.page_limits import MAX_IMAGE_BYTES
 from ilios.engines.sandbox import confinement
 from ilios.engines.sandbox.profiles import Profile
@@ -240,8 +243,7 @@ class ChildProcess:
                         return TaskResult(answer, seconds, recount)
                     if isinstance(answer, Broken):
                         break
-                    if isinstance(answer, Progress) and progress is not None:
-                        progress(answer.done, answer.total)
+                    _report(answer, progress)
             except (BadFrame, ImplausibleAnswer) as error:
                 raise EngineCrashed(
                     f"the conversion process sent {error}", document_blamed=True
@@ -356,6 +358,14 @@ class ChildProcess:
             if self._stderr_bytes > MAX_STDERR_BYTES:
                 self.kill()
         self._stderr_closed.set()
+
+
+def _report(answer: Answer, progress: Callable[[int, int], None] | None) -> None:
+    """Report what an answer shows of the conversion before its end."""
+    if isinstance(answer, Progress) and progress is not None:
+        progress(answer.done, answer.total)
+    elif isinstance(answer, Drafts):
+        report_drafts(progress, [without_images(page) for page in answer.pages])
 
 
 def _environment(scratch: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from actors.engines import Password
 from ilios.engines.pages import ConvertedPage, Reading
+from schemas.results import PageResult
 
 HEADER_BYTES = 4
 FRAME_SLACK_BYTES = 4 * 1024 * 1024
@@ -21,6 +22,11 @@ FRAME_SLACK_BYTES = 4 * 1024 * 1024
 MAX_PAGES = 1_000_000
 MAX_SENTENCE = 500
 """Characters of a sentence; a child truncates longer ones."""
+
+MAX_DRAFTS = 256
+"""Pages in one message."""
+MAX_DRAFT_CHARS = 4 * 1024 * 1024
+"""Characters of all drafts of a portion; a child sends no further ones."""
 
 PageCount = Annotated[int, Meta(ge=0, le=MAX_PAGES)]
 Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
@@ -43,11 +49,12 @@ class ToMarkdown(Reading, frozen=True, tag=True):
     """Convert the document as far as it is to be read: a portion of the selected pages at a time.
 
     ``seconds`` are how long the child begins with further pages; ``total`` is how many are
-    selected, None in the first portion.
+    selected, None in the first portion. With ``drafts`` it sends pages before all are converted.
     """
 
     seconds: float | None = None
     total: int | None = None
+    drafts: bool = False
 
 
 class CountPages(Struct, frozen=True, tag=True):
@@ -114,6 +121,12 @@ class Progress(Struct, frozen=True, tag=True):
     total: PageCount
 
 
+class Drafts(Struct, frozen=True, tag=True):
+    """Pages as they look before the others are converted, without the bytes of their images."""
+
+    pages: Annotated[tuple[PageResult, ...], Meta(min_length=1, max_length=MAX_DRAFTS)]
+
+
 class Converted(Struct, frozen=True, tag=True):
     """The converted pages, and the child's memory afterwards.
 
@@ -165,7 +178,7 @@ class Broken(Struct, frozen=True, tag=True):
 Command = Request | Prepare
 Outcome = Converted | Counted | Cut | Refused
 """Answers that end the work on a document; the child is free again."""
-Answer = Ready | Started | Progress | Outcome | Broken
+Answer = Ready | Started | Progress | Drafts | Outcome | Broken
 
 
 class BadFrame(Exception):

@@ -1,12 +1,12 @@
 """Conversion of a document range by range, with a time budget for all of them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 
 import structlog
 from msgspec import Struct
 
-from actors.engines import Progress, SourceFile, Unconvertible
+from actors.engines import PageListener, Progress, SourceFile, Unconvertible, report_drafts
 from bus import failpoints
 from ilios.engines.converters.registry import DIVIDED_TYPES
 from ilios.engines.local.limits import EngineLimits
@@ -17,6 +17,7 @@ from ilios.engines.local.protocol import Converted, ToMarkdown
 from ilios.engines.page_limits import ImageBudget
 from ilios.engines.pages import BATCH_PAGES, Portion, Spent, page_numbers
 from ilios.engines.results import EngineResult
+from schemas.results import PageResult
 from schemas.warnings import MAX_WARNING_PAGES, MESSAGES, ConversionWarning
 
 RANGE_PAGES = 4 * BATCH_PAGES
@@ -81,11 +82,16 @@ class RangedConversion:
         :raises Postponed: the document is long, and as many others are at work as may be.
         """
         await self._find_parts()
+        if self._parts and progress is not None:
+            progress(self._done, self._parts[0].head.total)
+            for part in self._parts:
+                report_drafts(progress, part.pages)
         if not self._parts:
             result, cut_short = await self._convert_first(progress)
             if self._is_complete:
                 return Ended(result, self._parts[0].head.seconds)
             await self._store_part(result)
+            report_drafts(progress, result.pages)
             if cut_short:
                 return self._joined()
         with ExitStack() as stack:
@@ -101,6 +107,7 @@ class RangedConversion:
                         return self._joined()
                     raise
                 await self._store_part(result)
+                report_drafts(progress, result.pages)
         return self._joined()
 
     @property
@@ -171,16 +178,11 @@ class RangedConversion:
             seconds=min(RANGE_SECONDS, LIMIT_SHARE * self._limits.wall_seconds),
             spent=Spent(image_bytes, sum(one.pictures for one in heads)),
             total=total,
+            drafts=isinstance(progress, PageListener),
         )
 
-        def report(done: int, of: int) -> None:
-            if self._document.content_type in DIVIDED_TYPES:
-                self._reported = done
-            if progress is not None:
-                progress(first + done, total or first + of)
-
         # The digest holds for all ranges: hashing a large file for each would cost more than a few.
-        done = await self._run(task, first == 0, report)
+        done = await self._run(task, first == 0, _RangeProgress(self, progress, first, total))
         answer = done.outcome
         assert isinstance(answer, Converted)
         result = self._assemble(answer, ImageBudget(images, image_bytes))
@@ -196,6 +198,11 @@ class RangedConversion:
         )
         self._parts.append(Part(head, result.pages))
         return result
+
+    def record_progress(self, done: int) -> None:
+        """Remember how many pages of the range are done."""
+        if self._document.content_type in DIVIDED_TYPES:
+            self._reported = done
 
     def _check_budget(self) -> None:
         used = sum(part.head.budgeted for part in self._parts)
@@ -235,6 +242,30 @@ class RangedConversion:
         detail = f"{missing[0]}" if len(missing) == 1 else f"{missing[0]} to {missing[-1]}"
         message = MESSAGES["partial_result"].format(detail=detail)
         return ConversionWarning("partial_result", message, tuple(missing[:MAX_WARNING_PAGES]))
+
+
+class _RangeProgress(PageListener):
+    """Progress of a range, which is a part of that of its document."""
+
+    def __init__(
+        self,
+        conversion: RangedConversion,
+        progress: Progress | None,
+        first: int,
+        total: int | None,
+    ) -> None:
+        self._conversion = conversion
+        self._progress = progress
+        self._first = first
+        self._total = total
+
+    def __call__(self, done: int, total: int) -> None:
+        self._conversion.record_progress(done)
+        if self._progress is not None:
+            self._progress(self._first + done, self._total or self._first + total)
+
+    def drafted(self, pages: Sequence[PageResult]) -> None:
+        report_drafts(self._progress, pages)
 
 
 TIME_CODES = frozenset({"time_budget", "timeout"})

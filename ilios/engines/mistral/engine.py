@@ -19,6 +19,7 @@ from actors.engines import (
     SourceFile,
     Unconvertible,
     name_engine,
+    report_drafts,
 )
 from actors.ports import Blobs
 from ilios.engines import page_images
@@ -44,6 +45,7 @@ from ilios.engines.results import CachedPart, CacheKey, EngineResult, ResultCach
 from ilios.runtime.fair_semaphore import FairSemaphore
 from ilios.secret import Secret
 from schemas.options import ConversionOptions
+from schemas.results import PageResult
 
 
 class _Job(Struct, frozen=True):
@@ -132,6 +134,7 @@ class MistralEngine:
             parts.append(part)
             if progress is not None:
                 progress(sum(one.head.pages for one in parts), len(indices))
+            report_drafts(progress, _pages_of(part))
         return await job.cache.join_parts(parts)
 
     async def _prepare(self, document: SourceFile) -> _Job:
@@ -360,6 +363,14 @@ def _reported(conversion: Conversion, progress: Progress | None) -> Conversion:
     if progress is not None:
         progress(len(conversion.pages), len(conversion.pages))
     return conversion
+
+
+def _pages_of(part: CachedPart) -> list[PageResult]:
+    """Return the pages of a part with their Markdown alone."""
+    return [
+        PageResult(index=one.index, markdown=markdown)
+        for one, markdown in zip(part.measures, part.pages, strict=True)
+    ]
 
 
 def _parts(count: int) -> list[range]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pypdfium2
 
+from actors.engines import report_drafts
 from ilios.engines.layout.document import LaidOutPage, lay_out
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
@@ -26,7 +27,7 @@ from ilios.engines.pdf.attachments import document_files
 from ilios.engines.pdf.conservation import words
 from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.draft import Draft
-from ilios.engines.pdf.finishing import finish
+from ilios.engines.pdf.finishing import finish, preview
 from ilios.engines.pdf.forms import is_xfa_placeholder
 from ilios.engines.pdf.parser import SMALL_FILE, ParsedBatch, parse_batches
 from ilios.engines.pdf.reading import DocumentReader
@@ -38,6 +39,9 @@ QUICK_SECONDS = 0.25
 """Time of a page up to which others of its batch follow it when the portion is over: the layout of
 the next portion would need them once more."""
 
+
+PREVIEWED_PAGES = 16
+"""Pages from which on the first one is shown before their layout."""
 
 BESIDE_PAGES, BESIDE_SECONDS = 8, 1.0
 """Pages looked at beside the selected ones at once, and CPU time after which no more are."""
@@ -70,7 +74,7 @@ def _convert(
         check_page_limit("PDF", "pages", len(document), len(selected), limits.max_pages)
         portion = reading.portion
         chosen = frozenset(portion.of(selected))
-        total = len(chosen)
+        total = len(selected) - portion.first
         progress(0, total)
         pages: list[ConvertedPage] = []
         done = 0
@@ -104,6 +108,7 @@ def _convert(
                 slow = drafts[-1].recognised is not None or time.monotonic() - began > QUICK_SECONDS
                 done += 1
                 beat()
+                _show_early(drafts[-1], progress, len(selected) - portion.first, done)
             others = [*_outlines(batch, drafts, reader, beat), *beside]
             laid = _lay_out([*drafts, *others], whole=whole, on_page=beat)
             for draft in drafts:
@@ -111,7 +116,15 @@ def _convert(
                 beat()
             if portion.is_over:
                 break
+            if done < len(chosen):
+                report_drafts(progress, [page.result for page in pages[-len(drafts) :]])
         return Pages(pages, _model(pages, scans), len(selected), scans.pictures)
+
+
+def _show_early(draft: Draft, progress: Callable[[int, int], None], pages: int, done: int) -> None:
+    """Report a page before its batch is laid out: a slow one, and the first of many ``pages``."""
+    if done < pages and (draft.recognised or (done == 1 and pages >= PREVIEWED_PAGES)):
+        report_drafts(progress, [preview(draft)])
 
 
 def _beside(

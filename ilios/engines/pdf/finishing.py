@@ -54,6 +54,16 @@ def finish(draft: Draft, laid: LaidOutPage | None, reader: DocumentReader) -> Co
     return _page(draft, made, warnings)
 
 
+def preview(draft: Draft) -> PageResult:
+    """Return a page as it looks by itself, before the others of its document are read."""
+    if draft.recognised:
+        return _recognised(draft, draft.recognised).result
+    empty = LaidOutPage(index=draft.index, markdown="")
+    laid = _lay_out_alone(draft.items) if draft.items else empty
+    made = _Made(_with_parts(draft, laid), draft.method, Conservation(1.0))
+    return replace(_page(draft, made, draft.warnings).result, conservation=None)
+
+
 def _recognised(draft: Draft, read: ImageText) -> ConvertedPage:
     made = _recognised_page(draft, read)
     return _page(draft, made, [*draft.warnings, *read.warnings])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 
 from ilios.edge.asyncapi import CHANNELS, address, describe
-from ilios.nats.users import IMPORTED_SUBJECTS, PUBLISH_SUBJECTS
+from ilios.nats.users import IMPORTED_SUBJECTS, PUBLISH_SUBJECTS, REQUEST_SUBJECTS
 from tests import events
 
 GOLDEN = Path(__file__).parent / "golden" / "asyncapi.json"
+PAGES = "pagesRequested"
+"""The request whose replies come in its own channel."""
 PARSER = os.environ.get("ASYNCAPI_PARSER", "")
 """A directory in whose ``node_modules`` the package ``@asyncapi/parser`` is installed."""
 
@@ -28,18 +31,38 @@ def test_its_subjects_are_those_that_publishers_have_permission_for() -> None:
     received = {wildcard(address(one.event)) for one in CHANNELS if one.action == "receive"}
     sent = {wildcard(address(one.event)) for one in CHANNELS if one.action == "send"}
     assert received == set(PUBLISH_SUBJECTS)
+    requests = {one["address"] for name, one in describe()["channels"].items() if is_request(name)}
+    assert requests == set(REQUEST_SUBJECTS)
     assert sent == set(IMPORTED_SUBJECTS)
+
+
+def is_request(channel: str) -> bool:
+    return channel.startswith("api") and not channel.endswith("Reply")
 
 
 def test_every_channel_has_its_parameters_and_its_message() -> None:
     described = describe()
     for channel in described["channels"].values():
-        assert set(channel["parameters"]) == {
-            part[1:-1] for part in channel["address"].split(".") if part.startswith("{")
+        assert set(channel.get("parameters", ())) == {
+            part[1:-1] for part in (channel["address"] or "").split(".") if part.startswith("{")
         }
         for message in channel["messages"].values():
             assert message["$ref"].rpartition("/")[2] in described["components"]["messages"]
-    assert described["operations"].keys() == described["channels"].keys()
+    replies = {one for one in described["channels"] if one.endswith("Reply")}
+    assert described["operations"].keys() == described["channels"].keys() - replies
+
+
+def test_every_request_has_replies_whose_schemas_are_there() -> None:
+    described = describe()
+    schemas = described["components"]["schemas"]
+    for name, one in described["operations"].items():
+        assert ("reply" in one) == (is_request(name) or name == PAGES)
+        for message in one.get("reply", {}).get("messages", ()):
+            channel = described["channels"][PAGES if name == PAGES else f"{name}Reply"]
+            assert message["$ref"].rpartition("/")[2] in channel["messages"]
+    referred = re.findall(r"#/components/schemas/(\w+)", json.dumps(described))
+    assert set(referred) <= schemas.keys()
+    assert "ApiProblem" in referred
 
 
 def test_the_type_of_an_event_is_the_name_of_its_message() -> None:

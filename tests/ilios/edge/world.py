@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
-from ilios.edge.context import Edge, Limits, ListQueries, UsageQueries
+from ilios.edge.context import Edge, EventLog, Limits, ListQueries, UsageQueries
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
@@ -34,8 +34,10 @@ from schemas.records import DocumentRecord
 from schemas.service_replies import HealthReport
 from tests.fakes import (
     FakeBatches,
+    FakeEventLog,
     FakeLog,
     FakeOutcomes,
+    FakePages,
     FakePublisher,
     FakeReads,
     FakeUsage,
@@ -68,9 +70,11 @@ class World:
         self.root = root
         self.seal = Seal(bytes(32))
         self.log = FakeLog()
+        self.events: EventLog = FakeEventLog()
         self.publisher = FakePublisher(self.log)
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
+        self.pages = FakePages()
         self.batches = FakeBatches(self.reads)
         self.lists: ListQueries = NoLists()
         self.usage: UsageQueries = FakeUsage()
@@ -107,8 +111,10 @@ class World:
         return Edge(
             publisher=self.publisher,
             log=self.log,
+            events=self.events,
             outcomes=self.outcomes,
             reads=self.reads,
+            pages=self.pages,
             batches=self.batches,
             lists=self.lists,
             usage=self.usage,
