@@ -4,6 +4,7 @@ An object is deleted only after ``fetched`` is on the log, which names the blob 
 process may end at any point: a redelivery finds the object, or the document needs it no more.
 """
 
+from contextlib import aclosing
 from datetime import datetime
 
 import structlog
@@ -40,7 +41,8 @@ class ObjectSource:
         try:
             found = await self._objects.find(event.tenant, source.name)
             if found is not None and not _is_other(found, source):
-                return await self._blobs.put(_key(event, found.sha256), self._objects.read(found))
+                async with aclosing(self._objects.read(found)) as chunks:
+                    return await self._blobs.put(_key(event, found.sha256), chunks)
         except ObjectUnusable as error:
             if error.retryable:
                 raise RetryLater(error.reason, code=error.code) from error

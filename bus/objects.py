@@ -9,7 +9,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -176,13 +177,14 @@ class Objects:
             reason = f"The object has too many chunks; put it in chunks of {MIN_CHUNK_BYTES} bytes."
             raise ObjectUnusable("source_refused", reason)
         digest, size = hashlib.sha256(), 0
-        async for chunk in self._chunks(found):
-            size += len(chunk)
-            if size > found.size:
-                break
-            digest.update(chunk)
-            yield chunk
-            failpoints.reach("objects.chunk")
+        async with aclosing(self._chunks(found)) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > found.size:
+                    break
+                digest.update(chunk)
+                yield chunk
+                failpoints.reach("objects.chunk")
         if size != found.size or digest.hexdigest() != found.sha256:
             reason = "The bytes of the object are not those of its metadata; put it again."
             raise ObjectUnusable("source_damaged", reason, retryable=True)
@@ -219,12 +221,15 @@ class Objects:
         names = (response.streams or []) if response else []
         return [name.removeprefix(_STREAM_PREFIX) for name in names if _is_bucket(name)]
 
-    async def delete_older(self, tenant: str, than: datetime) -> int:
-        """Delete the objects that were put before a time; returns how many."""
+    async def delete_older(self, tenant: str, than: datetime, wanted: Collection[str] = ()) -> int:
+        """Delete the objects that were put before a time, but ``wanted`` ones; returns how many."""
         metadata, deleted = DirectGet(self._connection, bucket_stream(tenant)), 0
+        subjects = {_metadata_subject(tenant, name) for name in wanted}
         async for message in metadata.iterate(_metadata_filter(tenant)):
             if message.stored_at >= than or deleted == MAX_NAMES:
                 break  # they are in the order of their times
+            if message.subject in subjects:
+                continue
             parsed = _parse(message.body)
             await self._purge(tenant, message.subject, message.sequence)
             if parsed is not None:

@@ -24,7 +24,7 @@ from bus.connection import Connection
 from bus.consumers import ensure_lanes, ensure_reader
 from bus.objects import Objects, bucket_name
 from bus.publisher import Publisher
-from schemas.batches import BatchSubmitted
+from schemas.batches import BatchDocument, BatchSubmitted
 from schemas.documents import DocumentFailed, DocumentFetched, Object
 from tests import events
 from tests.actors.fakes import FakeBlobs, FakeDownloader
@@ -159,15 +159,41 @@ def sweep(world: World) -> ObjectSweep:
     )
 
 
-async def test_an_abandoned_object_is_deleted_and_one_that_is_waited_for_is_not(
-    world: World,
-) -> None:
+async def create_consumers(world: World) -> None:
     js = world.connection.jetstream
-    await world.put()
-    assert await sweep(world).sweep(datetime.now(UTC)) == 0, "consumers show what waits"
     await ensure_lanes(js, Fetcher.consumer)
     await ensure_reader(js, AGGREGATOR, "A test", (BatchSubmitted,), 30.0)
-    await world.submit()
+
+
+async def test_an_abandoned_object_is_deleted(world: World) -> None:
+    await world.put()
     later = datetime.now(UTC) + timedelta(days=1)
+    assert await sweep(world).sweep(later) == 0, "without its consumers, what waits is uncertain"
+    await create_consumers(world)
+    assert await sweep(world).sweep(datetime.now(UTC) - timedelta(hours=1)) == 0, "it is new"
     assert await sweep(world).sweep(later) == 1
     assert await world.is_deleted()
+
+
+async def test_an_object_that_is_waited_for_is_not_abandoned(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create_consumers(world)
+    await world.put()
+    await world.bucket.put("batched", PDF)
+    await world.bucket.put("abandoned", PDF)
+    await world.submit()
+    document = BatchDocument(document_id=f"{events.id_of(2)[:20]}1", source=Object("batched"))
+    batch = BatchSubmitted(batch_id=events.id_of(2)[:20], documents=(document,))
+    await world.publisher.publish(batch)
+    later = datetime.now(UTC) + timedelta(days=1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("actors.janitor.objects.MAX_WAITING", 1)
+        assert await sweep(world).sweep(later) == 0, "there are too many to look at"
+    assert await sweep(world).sweep(later) == 1
+    assert await world.objects.find(TENANT, "batched") is not None
+    assert not await world.is_deleted()
+
+    async with running_in_background(world.fetcher.run):
+        await wait_until(world.is_deleted)

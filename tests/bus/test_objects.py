@@ -11,9 +11,10 @@ from nats.js.api import ObjectMeta, ObjectMetaOptions
 from nats.js.object_store import ObjectStore
 
 from bus import failpoints
-from bus.buckets import CLOSED, ensure_bucket
+from bus.buckets import CLOSED, MIN_MESSAGES, ensure_bucket
 from bus.connection import Connection
 from bus.objects import Objects, ObjectUnusable, bucket_name, bucket_stream
+from tests.waiting import wait_until
 
 TENANT = "default"
 MIB = 1024**2
@@ -197,10 +198,18 @@ async def test_a_closed_bucket_takes_nothing_and_loses_nothing(
 ) -> None:
     js = connection.jetstream
     await bucket.put("a", b"abc")
+    for number in range(MIN_MESSAGES):  # more than a closed bucket would take
+        await connection.client.publish(f"$O.{bucket_name(TENANT)}.C.{number}", b"x")
+
+    async def all_stored() -> bool:
+        return await messages(connection) == MIN_MESSAGES + 2
+
+    await wait_until(all_stored)
     await ensure_bucket(js, TENANT, CLOSED, max_age=3600)
-    with pytest.raises(Exception, match="maximum bytes exceeded"):
+    with pytest.raises(Exception, match="maximum messages exceeded"):
         await bucket.put("b", b"abc")
     assert await read(objects, "a") == b"abc"
+    assert await all_stored()
     await ensure_bucket(js, TENANT, 16 * MIB, max_age=3600)
     await bucket.put("b", b"abc", ObjectMeta(options=ObjectMetaOptions(max_chunk_size=2)))
     assert await read(objects, "b") == b"abc"
