@@ -132,11 +132,11 @@ class Objects:
         self._max_bytes = max_bytes
 
     async def find(self, tenant: str, name: str) -> BucketObject | None:
-        """Return an object, or None if there is none of this name, or no bucket.
+        """Return an object, or None if there is none of this name.
 
         The leader of the stream is asked, so that None is certain also in a cluster.
 
-        :raises ObjectUnusable: it is a link, or its metadata is damaged.
+        :raises ObjectUnusable: it is a link, its metadata is damaged, or there is no bucket.
         """
         subject = _metadata_subject(tenant, name)
         response = await self._request(
@@ -275,7 +275,7 @@ class Objects:
         await self._request(f"STREAM.PURGE.{bucket_stream(tenant)}", query)
 
     async def _request(self, operation: str, query: dict[str, Any]) -> _Response | None:
-        """Return the reply of the JetStream API, or None where there is no such thing."""
+        """Return the reply of the JetStream API, or None where there is no such message."""
         reply = await self._connection.request(f"$JS.API.{operation}", msgspec.json.encode(query))
         try:
             response = _decode_response(reply.body)
@@ -283,8 +283,11 @@ class Objects:
             raise BusUnavailable(f"no valid reply to {operation}: {error}") from error
         if response.error is None:
             return response
-        if response.error.err_code in (_NO_MESSAGE, _NO_STREAM):
+        if response.error.err_code == _NO_MESSAGE:
             return None
+        if response.error.err_code == _NO_STREAM:
+            # Perhaps of a server that has only just started.
+            raise ObjectUnusable("source_missing", "The bucket does not exist.", retryable=True)
         raise BusUnavailable(f"{operation} refused: {response.error.description}")
 
 

@@ -11,7 +11,7 @@ from nats.js.object_store import ObjectStore
 
 from actors.aggregator import NAME as AGGREGATOR
 from actors.cancellations import Cancellations
-from actors.errors import Reject
+from actors.errors import Reject, RetryLater
 from actors.fetcher import Fetcher
 from actors.janitor.objects import ObjectSweep
 from actors.janitor.stuck import StageConsumers
@@ -122,9 +122,10 @@ async def test_an_original_that_a_former_attempt_has_stored_is_used(world: World
     assert await source.store(event, OBJECT, repeated=True) == stored
     digest = "SHA-256=" + urlsafe_b64encode(bytes.fromhex(stored.sha256)).decode()
     assert await source.store(event, Object(OBJECT.name, digest), repeated=True) == stored
-    for other in (events.submitted(2, source=OBJECT), replace(event, tenant="acme")):
-        with pytest.raises(Reject, match="There is no object"):
-            await source.store(other, OBJECT, repeated=True)
+    with pytest.raises(Reject, match="There is no object"):
+        await source.store(events.submitted(2, source=OBJECT), OBJECT, repeated=True)
+    with pytest.raises(RetryLater, match="bucket does not exist"):
+        await source.store(replace(event, tenant="acme"), OBJECT, repeated=True)
 
 
 async def test_a_redelivery_deletes_the_object_of_a_document_that_was_fetched(
