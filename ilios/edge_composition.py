@@ -17,6 +17,7 @@ from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
+from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, SqliteUsageQueries
 from ilios.edge.app import serve_edge
 from ilios.edge.bus_service.service import serve_bus
@@ -41,6 +42,7 @@ class EdgeStores(Struct, frozen=True):
     connection: Connection
     documents: SqliteDocumentQueries
     batches: SqliteBatchQueries
+    lists: SqliteListQueries
     usage: SqliteUsageQueries
     blobs: Blobs
 
@@ -74,6 +76,7 @@ def compose_edge(
         reads=stores.documents,
         pages=PageReader(stores.connection),
         batches=stores.batches,
+        lists=stores.lists,
         usage=stores.usage,
         blobs=stores.blobs,
         passwords=secrets.passwords,

@@ -241,8 +241,14 @@ class Connection(web.RequestHandler):
         self._limiter.mark_authenticated(self)
 
     def mark_listening(self) -> None:
-        """Note that the rest of the connection is a stream of events."""
+        """Note that the rest of the connection is a stream of events.
+
+        Its client has gone when it closes its side; otherwise that would show with the next event.
+        """
+        self._ends_with_client = True
         self._limiter.release(self)
+        if self._half_closed:
+            self.abort()
 
     def handle_error(
         self,

@@ -25,6 +25,7 @@ from tests.waiting import wait_until
 
 ARCHIVES = sorted((Path(__file__).parents[1] / "upgrades").glob("*.tar.xz"))
 STREAMS = ("ILIOS_EVENTS", "ILIOS_DEAD_LETTERS")
+UPLOADS = "OBJ_ilios-uploads-default"
 ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 YEAR = 365 * 24 * 3600
 RANGE = 50  # pages of one call

@@ -219,24 +219,25 @@ class _Stream:
             return self._response
 
     async def _send(self, listener: Listener) -> web.StreamResponse:
-        after, reset = await self._begin()
+        given, reset = await self._begin()
         last = self._feed.position
         listener.follow()
         events = await events_of(self._feed, listener) if self._names else []
         events = [event for event in events if event.position.sequence <= last.sequence]
-        if self._names and not after and not reset and await self._has_lost_its_begin(events):
+        if self._names and given is None and not reset and await self._has_lost_its_begin(events):
             reset = "log_ended"
         for event in events:
             self._note(event)
+        after = given or 0
         fresh = [] if reset else [one for one in events if one.position.sequence > after]
-        if self._ended and not reset and not fresh and after:
+        if self._ended and not reset and not fresh and given is not None:
             return web.Response(status=204)
         mark_listening(self._request)
         await self._response.prepare(self._request)
         await self._write(f"retry: {RECONNECT_MILLISECONDS}\n\n".encode())
         if reset:
             await self._write_reset(reset, last)
-        elif not self._names and not after:
+        elif not self._names and given is None:
             after = last.sequence
             await self._write(f"id: {self._id(last)}\n\n".encode())
         for event in fresh:
@@ -246,17 +247,17 @@ class _Stream:
         await self._follow(listener, last.sequence)
         return self._response
 
-    async def _begin(self) -> tuple[int, ResetReason | None]:
-        """Return the sequence after which the stream begins, and why with a reset, if so."""
+    async def _begin(self) -> tuple[int | None, ResetReason | None]:
+        """Return the sequence that the client names, if any, and why to begin with a reset."""
         header = self._request.headers.get("Last-Event-ID")
         given = header or self._request.query.get("lastEventId")
         if not given:
-            return 0, None
+            return None, None
         position = self._sealer.open_position(given, self._scope)
         if position is None:
-            return 0, "unknown_event_id"
+            return None, "unknown_event_id"
         if not await self._feed.log.reaches(position):
-            return 0, "log_ended"
+            return None, "log_ended"
         return position.sequence, None
 
     async def _has_lost_its_begin(self, events: list[PublicEvent]) -> bool:

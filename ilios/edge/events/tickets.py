@@ -36,6 +36,7 @@ PATHS = {
 """The streams, by the kind of what they are about."""
 
 _CONTEXT = b"ticket"
+_now = time.time
 _ID: dict[str, Any] = {"pattern": "^[a-z0-9]{20,30}$"}
 
 
@@ -79,7 +80,7 @@ async def ticket(request: web.Request) -> web.StreamResponse:
     """Answer with a ticket for a stream of the tenant, whether or not it exists."""
     wanted = requests.parse_json(TicketWanted, await requests.read_json_object(request))
     scope = _scope(request[TENANT], wanted)
-    expires_at = int(time.time()) + LIFETIME
+    expires_at = int(_now()) + LIFETIME
     made = request.app[SEALER].seal(msgspec.json.encode(_Ticket(scope, expires_at)), _CONTEXT)
     path = PATHS[scope.kind].replace("{id}", scope.name)
     body = EventTicket(
@@ -107,7 +108,7 @@ def ticket_tenant(request: web.Request) -> str | None:
     found = msgspec.json.decode(plain, type=_Ticket)
     if (found.scope.kind, found.scope.name) != (kind, request.match_info.get("id", "")):
         raise _refused("ticket_invalid", "The ticket is for another stream")
-    if time.time() >= found.expires_at:
+    if _now() >= found.expires_at:
         raise _refused("ticket_expired", "The ticket has expired; ask for another one")
     return found.scope.tenant
 
