@@ -215,7 +215,7 @@ async def test_streams_and_consumers_keep_their_names_and_positions(left: Left) 
             log = [await bus.get_msg(STREAMS[0], number) for number in range(1, last + 1)]
         finally:
             await client.close()
-    assert streams.keys() == {*STREAMS}
+    assert streams.keys() == {*STREAMS, UPLOADS}
     # What an owner has set otherwise than it is made today stays as it is.
     assert [streams[name].config.max_age for name in STREAMS] == [0, 0]
     assert [streams[name].state.first_seq for name in STREAMS] == [1, 1]

@@ -18,7 +18,7 @@ from bus.micro import Request, Service, ServiceReply
 from ilios.edge.bus_service.operations import OPERATIONS
 from ilios.edge.bus_service.service import endpoint
 from ilios.nats.server import NatsServer, embedded
-from ilios.nats.users import DISCOVERY_SUBJECTS, REQUEST_SUBJECTS, publisher_name
+from ilios.nats.users import DISCOVERY_SUBJECTS, NOBODY, REQUEST_SUBJECTS, publisher_name
 from tests import events
 from tests.bus.raw_client import RawClient, publish
 
