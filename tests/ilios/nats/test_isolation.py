@@ -23,8 +23,6 @@ from tests import events
 from tests.bus.raw_client import RawClient, publish
 
 OURS, THEIRS = "ours", "theirs"
-NOBODY = "ilios.nothing"
-"""The subject on which nobody answers."""
 VIOLATION = b"Permissions Violation"
 
 
