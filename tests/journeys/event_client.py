@@ -57,6 +57,11 @@ class EventClient:
                     await self._read(session)
                 await asyncio.sleep(RECONNECT_PAUSE)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a stream is open."""
+        return self._response is not None
+
     def disconnect(self) -> None:
         """Break the connection off."""
         if self._response is not None:

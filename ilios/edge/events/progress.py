@@ -73,7 +73,7 @@ class DocumentProgress:
                 return self._submit(event)
             case DocumentFetched() | DocumentConverted() | DocumentFailed():
                 return self._advance(event) if self._is_open(event) else None
-            case DocumentCompleted() if self._state in (*_UNFINISHED, "converted"):
+            case DocumentCompleted() if self._state in ("unknown", "converted"):
                 self._state = "completed"
                 return "document.completed"
             case DocumentRejected() if self._state == "unknown":
