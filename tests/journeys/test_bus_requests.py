@@ -85,7 +85,7 @@ async def test_requests_are_answered_again_after_a_kill(tmp_path: Path, victim: 
 
 
 def configuration(port: int, store: Path) -> str:
-    """Return that of a server with one account, and three users of it."""
+    """Return that of a server with one account, and users of it."""
     return f"""
     host: 127.0.0.1
     port: {port}
@@ -94,6 +94,7 @@ def configuration(port: int, store: Path) -> str:
       {{ user: all, password: p }}
       {{ user: events, password: p, permissions {{
         publish {{ deny: ["ilios.api.>"] }}, subscribe {{ deny: ["ilios.api.>", "$SRV.>"] }} }} }}
+      {{ user: mute, password: p, permissions {{ publish {{ deny: ["_INBOX.>"] }} }} }}
       {{ user: client, password: p, permissions {{
         publish {{ allow: ["ilios.api.*.default", "$SRV.>"] }}
         subscribe {{ allow: ["_INBOX.>"] }} }} }}
@@ -135,13 +136,29 @@ async def test_requests_on_an_external_bus_name_their_tenant(tmp_path: Path) -> 
             await client.close()
 
 
+@pytest.mark.parametrize("user", ["events", "mute"])
 async def test_a_user_of_an_external_bus_may_lack_the_permissions_for_requests(
-    tmp_path: Path,
+    tmp_path: Path, user: str
 ) -> None:
     async with (
         external_bus(tmp_path) as address,
-        running_service(tmp_path / "data", NATS_URL=address.format("events")) as service,
+        running_service(tmp_path / "data", NATS_URL=address.format(user)) as service,
         aiohttp.ClientSession() as session,
-        session.get(f"{service.url}/health") as answer,
     ):
-        assert answer.status == 200, await answer.text()
+        client = await nats.connect(address.format("client"))
+
+        async def nobody_answers() -> bool:
+            try:
+                await client.request("ilios.api.status.default", b"{}", timeout=1)
+            except nats.errors.NoRespondersError:
+                return True
+            except nats.errors.TimeoutError:
+                return False
+            pytest.fail("it should have no permission to answer")
+
+        try:
+            await wait_until(nobody_answers, WITHIN)
+        finally:
+            await client.close()
+        async with session.get(f"{service.url}/health") as answer:
+            assert answer.status == 200, await answer.text()
