@@ -223,9 +223,10 @@ class _Stream:
         last = self._feed.position
         listener.follow()
         events = await events_of(self._feed, listener) if self._names else []
-        events = [event for event in events if event.position.sequence <= last.sequence]
         if self._names and given is None and not reset and await self._has_lost_its_begin(events):
             reset = "log_ended"
+        # The later ones are handed out by the feed.
+        events = [event for event in events if event.position.sequence <= last.sequence]
         for event in events:
             self._note(event)
         after = given or 0
