@@ -10,9 +10,11 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, FormData
 from msgspec import structs
 
+from bus import codec
 from bus import streams as log_streams
 from bus.connection import Connection
 from bus.publisher import Publisher
+from bus.subjects import subject_for
 from ilios.api_keys import tenant_of
 from ilios.edge.events import feed, streams
 from tests import batch_events, events
@@ -22,6 +24,7 @@ from tests.waiting import wait_until
 
 ID = events.id_of(1)
 PATH = f"/v1/documents/{ID}/events"
+LAST = batch_events.completed()
 
 
 class Stream:
@@ -160,6 +163,28 @@ async def test_a_tenant_has_its_own_events_alone_and_loses_none_while_away(
     arrived = [event.data.get("id") for event in resumed.events[2:-1]]
     assert resumed.names[:2] == ["document.submitted", "document.failed"]
     assert sorted(arrived) == sorted(event.document_id for event in missed)
+
+
+async def test_an_event_that_the_log_has_twice_arrives_once(
+    world: World, connection: Connection
+) -> None:
+    client = await world.serve()
+    log = [
+        events.submitted(), events.submitted(), events.fetched(), events.fetched(),
+        events.converted(), events.failed(), events.completed(), events.completed(),
+    ]  # fmt: skip
+    async with opened(client, "/v1/events") as stream:
+        await wait_until(lambda: bool(stream.events))
+        for event in log:  # without an id by which the log would drop the second one
+            await connection.jetstream.publish(subject_for(event), codec.encode(event))
+        await connection.jetstream.publish(subject_for(LAST), codec.encode(LAST))
+        await wait_until(lambda: "batch.completed" in stream.names)
+    expected = ["document.submitted", "document.processing", "document.completed"]
+    assert stream.names == [*expected, "batch.completed"]
+    second = stream.events[1]
+    async with opened(client, "/v1/events", Last_Event_ID=second.id) as resumed:
+        await wait_until(lambda: "batch.completed" in resumed.names)
+    assert resumed.events == stream.events[2:]
 
 
 async def test_a_listener_that_falls_behind_reads_on_from_the_log(
