@@ -1,7 +1,9 @@
 """The composition of the HTTP edge, in the process of the core or in one of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -15,9 +17,12 @@ from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
+from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, SqliteUsageQueries
+from ilios.edge.app import serve_edge
 from ilios.edge.bus_service.service import serve_bus
 from ilios.edge.context import Edge, Health, Limits
+from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
 from ilios.integrity.file_watch import FileWatch
@@ -26,10 +31,9 @@ from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import process_settings
 from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
+from ilios.runtime.supervisor import Supervisor
+from ilios.secret import Secret
 from ilios.settings.settings import Settings
-
-BUS_REQUESTS = "requests on the bus"
-"""The name of the part that answers them."""
 
 
 class EdgeStores(Struct, frozen=True):
@@ -38,6 +42,7 @@ class EdgeStores(Struct, frozen=True):
     connection: Connection
     documents: SqliteDocumentQueries
     batches: SqliteBatchQueries
+    lists: SqliteListQueries
     usage: SqliteUsageQueries
     blobs: Blobs
 
@@ -71,6 +76,7 @@ def compose_edge(
         reads=stores.documents,
         pages=PageReader(stores.connection),
         batches=stores.batches,
+        lists=stores.lists,
         usage=stores.usage,
         blobs=stores.blobs,
         passwords=secrets.passwords,
@@ -90,23 +96,42 @@ def compose_edge(
     )
 
 
-async def answer_bus_requests(
-    edge: Edge, settings: Settings, bus_url: str, violations: PermissionViolations
-) -> None:
-    """Answer requests on the bus until cancelled. The rest as ``serve_bus``.
+class BusRequests(Struct, frozen=True):
+    """The connection by which requests on the bus come, and where its refusals are reported."""
 
-    By a connection of its own, so that a flood of requests delays no event. A user of an external
-    bus may lack the permissions: then there are no such requests, and nothing else is affected.
-    """
-    external = settings.nats_url is not None
-    refused = PermissionViolations() if external else violations
-    # The inbox has this name, to which permissions on an external bus may be restricted.
-    name = "ilios" if external else "edge"
+    settings: Settings
+    url: Secret
+    violations: PermissionViolations
+
+    async def answer(self, edge: Edge) -> None:
+        """Answer them until cancelled. Errors as ``serve_bus``.
+
+        By a connection of its own, so that a flood of requests delays no event. A user of an
+        external bus may lack the permissions: then there are no such requests, and nothing else is
+        affected.
+        """
+        external = self.settings.nats_url is not None
+        refused = PermissionViolations() if external else self.violations
+        # The inbox has this name, to which permissions on an external bus may be restricted.
+        name = "ilios" if external else "edge"
+        url = self.url.get_secret_value()
+        async with (
+            connect(url, name=name, permission_violations=refused) as connection,
+            serve_bus(edge, connection),
+        ):
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def serve_both(
+    edge: Edge, sockets: ListeningSockets, requests: BusRequests, supervisor: Supervisor
+) -> AsyncIterator[None]:
+    """Answer requests by HTTP and on the bus while the context is open."""
     async with (
-        connect(bus_url, name=name, permission_violations=refused) as connection,
-        serve_bus(edge, connection),
+        serve_edge(edge, sockets),
+        supervisor.running("requests on the bus", partial(requests.answer, edge)),
     ):
-        await asyncio.Event().wait()
+        yield
 
 
 def _limits(settings: Settings) -> Limits:

@@ -43,7 +43,7 @@ _SOURCE = Meta(
     description="The document: its bytes, or its address.",
     extra={
         "expected": 'an object with the kind "inline" and its data in base64, at most 512 KiB of '
-        'document, or with the kind "url" and its url'
+        'document, with the kind "url" and its url, or with the kind "object" and its name'
     },
 )
 _DOCUMENT_ID = Meta(extra={"expected": "20 to 30 characters of a-z and 0-9"})

@@ -16,6 +16,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
+from schemas.lists import BatchListRequest, DocumentListRequest, Page
 from schemas.pages import DraftsReply
 from schemas.records import (
     BatchRecord,
@@ -236,6 +237,16 @@ class FakeReads:
 
     def add(self, record: DocumentRecord) -> None:
         self.records[record.tenant, record.document_id] = record
+
+
+class NoLists:
+    """Lists without items."""
+
+    async def documents(self, _wanted: DocumentListRequest) -> Page[DocumentRecord]:
+        return Page([], None)
+
+    async def batches(self, _wanted: BatchListRequest) -> Page[BatchRecord]:
+        return Page([], None)
 
 
 class FakeBatches:

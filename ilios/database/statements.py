@@ -269,7 +269,7 @@ _PROGRESS = f"""
     total(NOT d.{_UNFINISHED} AND d.code IS NOT NULL) AS failed
 """
 
-BATCH = (
+SELECT_BATCH = (
     """
 SELECT
     b.tenant, b.id, b.priority, b.retention_days, b.submitted_at, b.completed_at, b.fingerprint,
@@ -280,10 +280,9 @@ SELECT
     + """
 FROM batches AS b
 LEFT JOIN documents AS d ON d.tenant = b.tenant AND d.batch_id = b.id
-WHERE b.tenant = :tenant AND b.id = :id
-GROUP BY b.tenant, b.id
 """
 )
+BATCH = f"{SELECT_BATCH}WHERE b.tenant = :tenant AND b.id = :id GROUP BY b.tenant, b.id"
 
 # With its index, or SQLite reads all later documents of the tenant to avoid sorting a hundred.
 DOCUMENTS_OF_BATCH = (

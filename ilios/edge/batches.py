@@ -1,6 +1,6 @@
 """Batches: submitting many documents at once, and reading how far they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -131,24 +131,34 @@ async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answe
     # The last document ends in the database a moment before its batch.
     closing = progress.is_finished and batch.completed_at is None
     documents = await lookup.batch_documents(edge, batch) if detailed or closing else []
-    engine_batch = batch.engine_batch
-    body = replies.BatchStatus(
+    body = batch_status(batch, documents)
+    if detailed:
+        details = [_document_status(document) for document in documents]
+        body = msgspec.structs.replace(body, documents=details)
+    headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
+    return Answer(200, body, headers)
+
+
+def batch_status(
+    batch: BatchRecord, documents: Sequence[DocumentRecord] = ()
+) -> replies.BatchStatus:
+    """Return the progress of a batch as a reply, without its documents.
+
+    They are needed for the time of its end only, until its own row has it.
+    """
+    progress, engine_batch = batch.progress, batch.engine_batch
+    return replies.BatchStatus(
         batch_id=batch.batch_id,
         status=progress.state,
         progress=progress_reply(batch),
         created_at=format_instant(batch.submitted_at),
         completed_at=completed_at(batch, documents),
         download_url=f"/v1/batch/download/{batch.batch_id}" if progress.is_finished else None,
-        documents=[_document_status(document) for document in documents]
-        if detailed
-        else msgspec.UNSET,
         mistral_batch_job_id=(engine_batch and engine_batch.job) or msgspec.UNSET,
         mistral_status=_mistral_status(engine_batch),
         reference=batch.reference or msgspec.UNSET,
         client_metadata=responses.given(batch.metadata),
     )
-    headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
-    return Answer(200, body, headers)
 
 
 def status_headers(batch_id: str) -> dict[str, str]:
@@ -161,7 +171,7 @@ def progress_reply(batch: BatchRecord) -> replies.BatchProgress:
     return replies.BatchProgress(**msgspec.structs.asdict(batch.progress))
 
 
-def completed_at(batch: BatchRecord, documents: list[DocumentRecord]) -> str | None:
+def completed_at(batch: BatchRecord, documents: Sequence[DocumentRecord]) -> str | None:
     """Return when the batch ended: by its documents, until its own row has the time."""
     if not batch.progress.is_finished:
         return None

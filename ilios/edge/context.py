@@ -23,6 +23,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
+from schemas.lists import BatchListRequest, DocumentListRequest, Page
 from schemas.options import EngineName
 from schemas.pages import DraftsReply
 from schemas.records import (
@@ -169,6 +170,18 @@ class BatchQueries(Protocol):
         ...
 
 
+class ListQueries(Protocol):
+    """Lists of documents and batches in the database."""
+
+    async def documents(self, wanted: DocumentListRequest) -> Page[DocumentRecord]:
+        """Return a page of documents."""
+        ...
+
+    async def batches(self, wanted: BatchListRequest) -> Page[BatchRecord]:
+        """Return a page of batches."""
+        ...
+
+
 class Passwords(Protocol):
     """Stores passwords of protected documents, sealed."""
 
@@ -286,6 +299,7 @@ class Edge:
     reads: DocumentQueries
     pages: PageSource
     batches: BatchQueries
+    lists: ListQueries
     usage: UsageQueries
     blobs: Blobs
     passwords: Passwords

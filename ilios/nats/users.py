@@ -58,7 +58,8 @@ BUCKET_SUBJECTS = (
 )
 # Without it the server adds an import of its whole JetStream interface for this account, which
 # answers every request of the bucket first, as not enabled. Nobody answers on this subject.
-NO_JETSTREAM = '{ service: { account: ILIOS, subject: "ilios.nothing" }, to: "$JS.API.INFO" }'
+NOBODY = "ilios.nothing"
+NO_JETSTREAM = f'{{ service: {{ account: ILIOS, subject: "{NOBODY}" }}, to: "$JS.API.INFO" }}'
 IMPORTED_SUBJECTS = (
     "ilios.document.completed.*.{tenant}.*",
     "ilios.document.failed.*.{tenant}.*",

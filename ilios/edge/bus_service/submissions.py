@@ -26,6 +26,7 @@ from schemas.documents import (
     MAX_INLINE_BYTES,
     DocumentSubmitted,
     Inline,
+    Object,
     Operation,
     Remote,
     Source,
@@ -37,7 +38,7 @@ from schemas.labels import METADATA_EXPECTED
 from schemas.options import ConversionOptions
 from schemas.requests import Url
 
-_LARGER = "larger ones are submitted by HTTP, or by their address"
+_LARGER = "larger ones are put into the bucket, or submitted by HTTP or by their address"
 
 _S = TypeVar("_S", SubmitDocument, SubmitBatch)
 
@@ -285,7 +286,7 @@ async def _store(
         name = accept.name_of_url(source.url, wanted.file_name)
         # What is fetched has the type its server gives, unless the publisher gives one.
         return _Original(source, name, claimed, None, (source.url, wanted.file_name))
-    name = clean_name(wanted.file_name or "")
+    name = clean_name(wanted.file_name or (source.name if isinstance(source, Object) else ""))
     if not isinstance(source, Inline):
         return _Original(source, name, claimed, None, (msgspec.json.encode(source).decode(), name))
     size = len(source.data)

@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ilios.edge.asyncapi import CHANNELS, address, describe
 from ilios.nats.users import IMPORTED_SUBJECTS, PUBLISH_SUBJECTS, REQUEST_SUBJECTS
+from schemas.documents import DocumentCancelled, DocumentEvent
 from tests import events
 
 GOLDEN = Path(__file__).parent / "golden" / "asyncapi.json"
@@ -81,9 +83,11 @@ def test_nothing_that_clients_rely_on_has_changed_under_the_same_version() -> No
 
 
 def differences(old: Any, new: Any, path: str) -> "list[str]":  # JSON
-    """Return the paths at which something is absent or has another value than before."""
+    """Return the paths at which something is absent, or has another value or limit than before."""
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
+        if not path.endswith((".properties", ".schemas")):  # there they are names of members
+            found += [f"{path}.{name}" for name in LIMITS & (new.keys() - old.keys())]
         for name, value in old.items():
             if name in ("description", "summary", "version"):
                 continue
@@ -95,6 +99,16 @@ def differences(old: Any, new: Any, path: str) -> "list[str]":  # JSON
     if isinstance(old, list) and isinstance(new, list):
         return [path for item in old if item not in new]
     return [] if old == new else [path]
+
+
+LIMITS = frozenset(
+    ("additionalProperties", "const", "enum", "format", "items", "pattern", "type")
+) | {
+    f"{edge}{what}"
+    for edge in ("min", "max", "exclusiveMin", "exclusiveMax")
+    for what in ("imum", "Length", "Items", "Properties")
+}
+"""What makes values invalid that were valid without it."""
 
 
 def described() -> dict[str, Any]:
@@ -114,6 +128,55 @@ def test_a_removed_or_changed_member_is_found() -> None:
         "$.components.schemas.DocumentFailed.properties.reason",
         "$.components.schemas.DocumentFailed.required",
     ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "member", "value", "change"),
+    [
+        ("DocumentSubmitted", "operation", {"enum": ["convert"], "default": "convert"}, "enum"),
+        ("DocumentFailed", "attempts", {"type": "string", "default": 1}, "type"),
+        ("DocumentFailed", "attempts", {"type": "integer", "default": 2}, "default"),
+        ("DocumentFailed", "code", {"type": "string", "maxLength": 9}, "maxLength"),
+        ("DocumentFailed", "code", {"type": "string", "pattern": "^[a-z]+$"}, "pattern"),
+    ],
+)
+def test_another_type_default_or_limit_of_a_member_is_found(
+    schema: str, member: str, value: dict[str, Any], change: str
+) -> None:
+    now = described()
+    now["components"]["schemas"][schema]["properties"][member] = value
+    found = list(differences(json.loads(GOLDEN.read_text()), now, "$"))
+    assert found == [f"$.components.schemas.{schema}.properties.{member}.{change}"]
+
+
+def test_a_further_member_with_a_default_is_no_change() -> None:
+    now = described()
+    now["components"]["schemas"]["DocumentFailed"]["properties"]["type_of_pattern"] = {}
+    now["components"]["schemas"]["DocumentFailed"]["properties"]["pattern"] = {"type": "string"}
+    assert list(differences(json.loads(GOLDEN.read_text()), now, "$")) == []
+
+
+def test_a_change_of_a_subject_or_a_struct_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only one of the description: it is made of both."""
+    monkeypatch.setattr("bus.subjects.BATCH", "ilios.batches")
+    kind = msgspec.defstruct(
+        "DocumentCancelled",
+        [("document_id", str), ("tenant", str, "default"), ("priority", int, 5)],
+        namespace={"__doc__": "Cancelled."},
+        tag_field="type",
+        tag="document.cancelled/2",
+        bases=(DocumentEvent,),
+        kw_only=True,
+        frozen=True,
+    )
+    channels = [
+        one._replace(event=kind) if one.event is DocumentCancelled else one for one in CHANNELS
+    ]
+    monkeypatch.setattr("ilios.edge.asyncapi.CHANNELS", channels)
+    found = list(differences(json.loads(GOLDEN.read_text()), described(), "$"))
+    assert "$.channels.batchSubmitted.address" in found
+    assert "$.components.messages.DocumentCancelled.name" in found
+    assert "$.components.schemas.DocumentCancelled.properties.tenant.pattern" in found
 
 
 @pytest.mark.skipif(not PARSER, reason="ASYNCAPI_PARSER names no directory with @asyncapi/parser")

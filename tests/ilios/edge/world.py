@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
-from ilios.edge.context import Edge, EventLog, Limits, UsageQueries
+from ilios.edge.context import Edge, EventLog, Limits, ListQueries, UsageQueries
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
@@ -41,6 +41,7 @@ from tests.fakes import (
     FakePublisher,
     FakeReads,
     FakeUsage,
+    NoLists,
 )
 from tests.waiting import wait_until
 
@@ -75,6 +76,7 @@ class World:
         self.reads = FakeReads()
         self.pages = FakePages()
         self.batches = FakeBatches(self.reads)
+        self.lists: ListQueries = NoLists()
         self.usage: UsageQueries = FakeUsage()
         self.volume = Volume(device=1, free=2**50, files=None)
         self.report = HealthReport(services={"database": "connected"}, healthy=True, problems=[])
@@ -114,6 +116,7 @@ class World:
             reads=self.reads,
             pages=self.pages,
             batches=self.batches,
+            lists=self.lists,
             usage=self.usage,
             blobs=self.blobs,
             passwords=SealedPasswords(self.blobs, self.seal),

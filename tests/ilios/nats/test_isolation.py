@@ -18,7 +18,7 @@ from bus.micro import Request, Service, ServiceReply
 from ilios.edge.bus_service.operations import OPERATIONS
 from ilios.edge.bus_service.service import endpoint
 from ilios.nats.server import NatsServer, embedded
-from ilios.nats.users import DISCOVERY_SUBJECTS, REQUEST_SUBJECTS, publisher_name
+from ilios.nats.users import DISCOVERY_SUBJECTS, NOBODY, REQUEST_SUBJECTS, publisher_name
 from tests import events
 from tests.bus.raw_client import RawClient, publish
 
@@ -115,10 +115,12 @@ def concrete(subject: str) -> str:
 def test_an_account_imports_what_has_its_tenant_in_the_subject_and_the_discovery(bus: Bus) -> None:
     assert set(bus.grants) == {OURS, THEIRS}
     for tenant, granted in bus.grants.items():
-        named = [one for one in granted.imports if one.remote not in DISCOVERY_SUBJECTS]
+        open_to_all = {*DISCOVERY_SUBJECTS, NOBODY}
+        named = [one for one in granted.imports if one.remote not in open_to_all]
         assert len(named) > len(REQUEST_SUBJECTS)
-        for one in named:
-            assert tenant in re.split(r"[._]", one.remote), one
+        for subject in [one.remote for one in named] + granted.publish:
+            shared = subject in REQUEST_SUBJECTS or subject in DISCOVERY_SUBJECTS
+            assert shared or tenant in re.split(r"[._-]", subject), subject
         shorter = {one.local: one.remote for one in named if one.local != one.remote}
         assert shorter == {subject: f"{subject}.{tenant}" for subject in REQUEST_SUBJECTS}
 
@@ -135,7 +137,8 @@ async def test_a_request_is_that_of_its_account_whatever_its_sender_does(bus: Bu
 async def test_every_subject_of_the_other_is_refused(bus: Bus) -> None:
     ours, theirs = bus.grants[OURS], bus.grants[THEIRS]
     common = {*REQUEST_SUBJECTS, *DISCOVERY_SUBJECTS}
-    subjects = {one.remote for one in ours.imports} | {*ours.publish} - common
+    common.add(NOBODY)
+    subjects = {one.remote for one in ours.imports} | {*ours.publish}
     subjects |= {f"{subject}.{OURS}" for subject in REQUEST_SUBJECTS}
     subjects |= {f"{subject}.>" for subject in REQUEST_SUBJECTS}
     assert len(subjects - common) > 20
