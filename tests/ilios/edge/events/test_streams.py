@@ -17,7 +17,10 @@ from bus.publisher import Publisher
 from bus.subjects import subject_for
 from ilios.api_keys import tenant_of
 from ilios.edge.events import feed, streams
+from schemas.lists import DocumentListRequest, Page, Place
+from schemas.records import DocumentRecord
 from tests import batch_events, events
+from tests.fakes import NoLists
 from tests.ilios.edge.world import PDF, World, record
 from tests.journeys.event_client import Event, parse
 from tests.waiting import wait_until
@@ -163,6 +166,22 @@ async def test_a_tenant_has_its_own_events_alone_and_loses_none_while_away(
     arrived = [event.data.get("id") for event in resumed.events[2:-1]]
     assert resumed.names[:2] == ["document.submitted", "document.failed"]
     assert sorted(arrived) == sorted(event.document_id for event in missed)
+
+
+class Lists(NoLists):
+    """Lists with one document, and others behind it."""
+
+    async def documents(self, _wanted: DocumentListRequest) -> Page[DocumentRecord]:
+        return Page([record(document_id=ID)], Place(1, ID))
+
+
+async def test_a_reset_of_everything_has_the_newest_documents(world: World) -> None:
+    world.lists = Lists()
+    client = await world.serve()
+    async with opened(client, "/v1/events", Last_Event_ID="nonsense") as stream:
+        await wait_until(lambda: bool(stream.events))
+    data = stream.events[0].data
+    assert ([one["id"] for one in data["documents"]], data["more"]) == ([ID], True)
 
 
 async def test_an_event_that_the_log_has_twice_arrives_once(
