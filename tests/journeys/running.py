@@ -21,7 +21,6 @@ DEFAULTS = {
     "ILIOS_NATS_PORT": "0",
     "ILIOS_LOG_FORMAT": "json",
     "ILIOS_LOG_LEVEL": "warning",
-    "SSL_CERT_FILE": os.devnull,  # nobody needs authorities, and reading them takes 25 ms each
 }
 """Settings of the service where a journey has no others."""
 
