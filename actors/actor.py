@@ -31,7 +31,7 @@ from bus.delivery import Delivery, DeliveryInfo
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
 from bus.inbox import FinishedUpTo, Inbox, nothing_finished
 from bus.publisher import Publisher
-from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed
+from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed, LabelledEvent
 
 MAX_DELIVERIES = 100
 """Deliveries without an outcome after which an event counts as the cause of crashes. Large, because
@@ -354,6 +354,8 @@ class Actor(ABC, Generic[EventT]):
                 reason=rejection.reason,
                 retryable=rejection.retryable,
                 attempts=failures + 1,
+                reference=event.reference if isinstance(event, LabelledEvent) else None,
+                metadata=event.metadata if isinstance(event, LabelledEvent) else None,
             )
         )
         await self._end(event, delivery)

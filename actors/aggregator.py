@@ -196,6 +196,8 @@ class Aggregator:
                         total=record.progress.total,
                         completed=record.progress.completed,
                         failed=record.progress.failed,
+                        reference=record.reference,
+                        metadata=record.metadata,
                     )
                 )
             del self._unfinished[name]

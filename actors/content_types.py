@@ -20,6 +20,11 @@ HEIC = "image/heic"
 """Converted where a decoder is installed."""
 
 JPEG_2000 = "image/jp2"
+DOC = "application/msword"
+XLS = "application/vnd.ms-excel"
+PPT = "application/vnd.ms-powerpoint"
+"""These three, and their templates, are converted where LibreOffice is installed."""
+
 ODT = "application/vnd.oasis.opendocument.text"
 ODP = "application/vnd.oasis.opendocument.presentation"
 MSG = "application/vnd.ms-outlook"
@@ -63,6 +68,13 @@ NAMES = {
     TSV: "TSV",
 }
 """Names of the types in error messages; of those that only some machines convert there are none."""
+
+OLD_OFFICE = {
+    DOC: "an old Word document (.doc), which can be saved as DOCX",
+    PPT: "an old PowerPoint presentation (.ppt), which can be saved as PPTX",
+    XLS: "an old Excel workbook (.xls), which can be saved as XLSX",
+}
+"""Old Office files, with noun phrases for refusals."""
 
 
 def _listed(names: list[str]) -> str:

@@ -113,6 +113,8 @@ class Fetcher(Actor[DocumentSubmitted]):
             content_type=content_type,
             options=event.options,
             held=event.held,
+            reference=event.reference,
+            metadata=event.metadata,
         )
 
     async def _is_already_handled(self, event: DocumentSubmitted, delivery: DeliveryInfo) -> bool:

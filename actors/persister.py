@@ -171,7 +171,7 @@ class Persister:
             event = codec.decode(delivery.subject, delivery.body)
         except codec.MalformedEvent as error:
             await self._dead_letters.publish(NAME, delivery, f"malformed event: {error}")
-            rejected = codec.rejection(delivery.subject, delivery.sequence, error)
+            rejected = codec.rejection(delivery.subject, delivery.sequence, error, delivery.body)
             if rejected is None:
                 return None
             event = rejected

@@ -44,6 +44,8 @@ def submitted_event(document: DocumentRecord) -> DocumentSubmitted | None:
         fingerprint=document.fingerprint,
         options=document.options,
         held=document.held,
+        reference=document.reference,
+        metadata=document.metadata,
     )
 
 
@@ -59,6 +61,8 @@ def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
         original=document.original,
         content_type=document.content_type,
         options=document.options,
+        reference=document.reference,
+        metadata=document.metadata,
     )
 
 
@@ -76,6 +80,8 @@ def fetched_from(submitted: DocumentSubmitted) -> DocumentFetched | None:
         original=Blob(key, source.size, source.sha256),
         content_type=submitted.detected,
         options=submitted.options,
+        reference=submitted.reference,
+        metadata=submitted.metadata,
     )
 
 

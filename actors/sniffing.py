@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from actors.content_types import (
     AVIF,
     BMP,
+    DOC,
     DOCX,
     EPUB,
     GIF,
@@ -21,11 +22,14 @@ from actors.content_types import (
     ODP,
     ODS,
     ODT,
+    OLD_OFFICE,
     PDF,
     PNG,
+    PPT,
     PPTX,
     TIFF,
     WEBP,
+    XLS,
     XLSX,
 )
 from actors.office_sniffing import office_type
@@ -84,13 +88,19 @@ _ZIP_KINDS = (
     (b"[Content_Types].xml", "an Office file of an unsupported kind"),
 )
 _ARCHIVE = "a ZIP archive, which is unpacked only where it is submitted to /v1/batch/submit"
-# The names of streams in an OLE file are UTF-16.
-_OLE_KINDS = (
-    ("EncryptedPackage", "a password-protected Office file"),
-    ("WordDocument", "an old Word document (.doc), which can be saved as DOCX"),
-    ("PowerPoint Document", "an old PowerPoint presentation (.ppt), which can be saved as PPTX"),
-    ("Workbook", "an old Excel workbook (.xls), which can be saved as XLSX"),
+# The names of streams in an OLE file are UTF-16, and end with a null character.
+_OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+_OLE_STREAMS = (
+    ("WordDocument\0".encode("utf-16-le"), DOC),
+    ("PowerPoint Document\0".encode("utf-16-le"), PPT),
+    ("Workbook\0".encode("utf-16-le"), XLS),
+    ("\0\0Book\0".encode("utf-16-le"), XLS),
 )
+_OLE_EXTENSIONS = {
+    **dict.fromkeys(("doc", "dot"), DOC),
+    **dict.fromkeys(("xls", "xlt"), XLS),
+    **dict.fromkeys(("ppt", "pot", "pps"), PPT),
+}
 _OLE_MAIL = tuple(
     name.encode("utf-16-le") for name in ("__substg1.0", "__properties_version1.0", "__nameid_v")
 )
@@ -125,7 +135,7 @@ def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:
         kind = next((kind for part, kind in _ZIP_MAIN_PARTS if part in names), None)
         return kind or _declared_kind(head) or office_type(head, tail)
     if head.startswith(_OLE_START):
-        return MSG if any(name in head or name in tail for name in _OLE_MAIL) else None
+        return _ole_type(head, tail, claim)
     header = _PDF_HEADER.search(head, 0, _PDF_HEADER_WITHIN + len(b"%PDF-"))
     if header and (header.start() == 0 or not names_text(claim)):
         return PDF
@@ -134,7 +144,7 @@ def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:
     return sniff_text(head, tail, claim)
 
 
-def describe(head: bytes, tail: bytes) -> str:
+def describe(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str:
     """Return a noun phrase for the likely type of bytes that ``sniff`` does not support."""
     if not head:
         return "an empty file"
@@ -142,9 +152,9 @@ def describe(head: bytes, tail: bytes) -> str:
         names = set(_zip_names(head, tail))
         return next((kind for part, kind in _ZIP_KINDS if part in names), _ARCHIVE)
     if head.startswith(_OLE_START):
-        ends = head + tail
-        kinds = (kind for name, kind in _OLE_KINDS if name.encode("utf-16-le") in ends)
-        return next(kinds, "an old Office file")
+        if _OLE_ENCRYPTED in head + tail:
+            return "a password-protected Office file"
+        return OLD_OFFICE.get(_ole_type(head, tail, claim) or "", "an old Office file")
     if is_text(head, tail):
         return "text, but its name or its declared type is that of something else"
     return "a file of an unknown type"
@@ -154,6 +164,24 @@ def is_archive(head: bytes, tail: bytes) -> bool:
     """Whether a file is a ZIP archive of files, and not a document in the form of one."""
     zipped = head.startswith(_ZIP_STARTS)
     return zipped and sniff(head, tail) is None and describe(head, tail) == _ARCHIVE
+
+
+def _ole_type(head: bytes, tail: bytes, claim: Claim) -> str | None:
+    """Return the type of an OLE file by the names of its streams.
+
+    Where its directory is in neither end, the name of the file or the declared type decides.
+    """
+    if any(name in head or name in tail for name in _OLE_MAIL):
+        return MSG
+    if _OLE_ENCRYPTED in head or _OLE_ENCRYPTED in tail:
+        return None
+    for stream, kind in _OLE_STREAMS:
+        if stream in head or stream in tail:
+            return kind
+    endings = (name.rpartition(".")[2].lower() for name in claim.names)
+    claimed = [_OLE_EXTENSIONS[ending] for ending in endings if ending in _OLE_EXTENSIONS]
+    claimed += [declared for declared in claim.types if declared in OLD_OFFICE]
+    return next(iter(claimed), None)
 
 
 def _declared_kind(head: bytes) -> str | None:

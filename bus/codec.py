@@ -15,6 +15,7 @@ from schemas.documents import (
 )
 from schemas.events import AnyEvent
 from schemas.ids import is_id, is_tenant
+from schemas.labels import NO_LABELS, Labels, check_metadata
 from schemas.options import (
     NO_OPTIONS,
     ConversionOptions,
@@ -28,6 +29,8 @@ _D = TypeVar("_D", bound=DocumentEvent)
 _B = TypeVar("_B", bound=BatchEvent)
 
 MAX_REASON_CHARS = 500
+_LEFT_OUT_IF_NONE = ("reference", "metadata")
+"""Members that former versions do not have."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -58,6 +61,9 @@ def _encode_with_options(event: msgspec.Struct, options: ConversionOptions) -> b
         del members["options"]
     else:
         members["options"] = msgspec.Raw(options_to_json(options))
+    for name in _LEFT_OUT_IF_NONE:
+        if members[name] is None:
+            del members[name]
     return _encoder.encode(members)
 
 
@@ -85,11 +91,14 @@ def decode(subject: str, body: bytes) -> AnyEvent:
     return event
 
 
-def rejection(subject: str, sequence: int, error: MalformedEvent) -> DocumentRejected | None:
+def rejection(
+    subject: str, sequence: int, error: MalformedEvent, body: bytes = b""
+) -> DocumentRejected | None:
     """Return the rejection of a malformed submission of a document.
 
     It belongs to the tenant and the id of its subject, whatever is in the event. None where the
-    subject has neither, or is that of another event.
+    subject has neither, or is that of another event. It has the labels of the ``body`` if they can
+    be read, so that its publisher recognises it.
     """
     try:
         address = subjects.parse_document(subject)
@@ -102,13 +111,29 @@ def rejection(subject: str, sequence: int, error: MalformedEvent) -> DocumentRej
         or not is_id(address.document_id)
     ):
         return None
+    labels = _readable_labels(body)
     return DocumentRejected(
         document_id=address.document_id,
         tenant=address.tenant,
         priority=address.priority,
         sequence=sequence,
         reason=f"The event is invalid: {error}"[:MAX_REASON_CHARS],
+        reference=labels.reference,
+        metadata=labels.metadata,
     )
+
+
+_labels_decoder = msgspec.json.Decoder(Labels)
+
+
+def _readable_labels(body: bytes) -> Labels:
+    """Return the labels of an event that is invalid; none where they are invalid themselves."""
+    try:
+        labels = _labels_decoder.decode(body)
+        check_metadata(labels.metadata)
+    except (ValueError, RecursionError):  # of msgspec's and UTF-8, too
+        return NO_LABELS
+    return labels
 
 
 def _decode_body(body: bytes) -> AnyEvent:

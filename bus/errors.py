@@ -23,3 +23,7 @@ class EventTooLarge(Exception):
 
 class AlreadyPublished(Exception):
     """The same event was published before, so nothing was published."""
+
+
+class NewerEvents(Exception):
+    """The log has newer events about the document, so nothing was published."""

@@ -39,7 +39,9 @@ class LeanClient(TolerantClient, Client):
         self._request_count = 0
         self._write_scheduled = False
 
-    async def subscribe_directly(self, subject: str, callback: MessageCallback) -> Subscription:
+    async def subscribe_directly(
+        self, subject: str, callback: MessageCallback, queue: str = ""
+    ) -> Subscription:
         """Subscribe without a queue: the callback has returned before the next message is read.
 
         Messages that are delivered by a consumer have one entry in ``headers``: all of them
@@ -49,7 +51,7 @@ class LeanClient(TolerantClient, Client):
         async def on_queued(message: Msg) -> None:
             callback(message)
 
-        subscription = await self.subscribe(subject, cb=on_queued)
+        subscription = await self.subscribe(subject, queue, cb=on_queued)
         self._callbacks[subscription._id] = callback  # noqa: SLF001  # messages only name this
         return subscription
 

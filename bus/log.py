@@ -95,6 +95,13 @@ class StoredEvent(Struct, frozen=True):
     event: DocumentEvent
 
 
+class NewestEvent(Struct, frozen=True):
+    """The last event about a document; ``name`` is its kind as in subjects, such as ``fetched``."""
+
+    sequence: int
+    name: str
+
+
 class Log:
     """Single events of ``ILIOS_EVENTS``, by subject."""
 
@@ -146,6 +153,16 @@ class Log:
             return None
         assert isinstance(decoded, DocumentEvent)  # ``decode`` has checked it against its subject
         return StoredEvent(found.sequence, found.stored_at, decoded)
+
+    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
+        """Return the place and kind of the last event about a document. Raises as ``submission``.
+
+        Whether the event is well formed makes no difference.
+        """
+        found = await self._direct_get.last(subjects.document_filter("*", tenant, document_id))
+        if found is None:
+            return None
+        return NewestEvent(found.sequence, subjects.event_of(found.subject))
 
     async def _events(self, subject_filter: str) -> AsyncIterator[tuple[int, datetime, AnyEvent]]:
         """Yield the events on a subject, oldest first, without malformed ones."""

@@ -9,10 +9,17 @@ import msgspec
 import nats.errors
 import structlog
 
-from bus import codec, failpoints, subjects
+from bus import codec, failpoints, subjects, tracing
 from bus.connection import Connection
 from bus.delivery import EXPECTED_LAST_SEQUENCE_HEADER, EXPECTED_LAST_SUBJECT_HEADER
-from bus.errors import AlreadyPublished, BusFull, BusUnavailable, EventTooLarge, NotPublished
+from bus.errors import (
+    AlreadyPublished,
+    BusFull,
+    BusUnavailable,
+    EventTooLarge,
+    NewerEvents,
+    NotPublished,
+)
 from schemas.batches import BatchEvent
 from schemas.documents import DocumentEvent
 from schemas.events import JanitorProbed, JanitorSwept
@@ -78,7 +85,7 @@ class Publisher:
         :raises EventTooLarge: the log does not take events of this size.
         """
         msg_id = f"{message_id(event)}:{msg_id_suffix}" if msg_id_suffix else message_id(event)
-        headers = {MSG_ID_HEADER: msg_id}
+        headers = {MSG_ID_HEADER: msg_id, **tracing.headers()}
         return await self.publish_raw(
             subjects.subject_for(event), codec.encode(event), headers, within
         )
@@ -96,10 +103,33 @@ class Publisher:
             MSG_ID_HEADER: f"{message_id(event)}:{secrets.token_hex(8)}",
             EXPECTED_LAST_SEQUENCE_HEADER: "0",
             EXPECTED_LAST_SUBJECT_HEADER: subjects.same_event_filter(event),
+            **tracing.headers(),
         }
         return await self.publish_raw(
             subjects.subject_for(event), codec.encode(event), headers, within
         )
+
+    async def publish_after(
+        self, event: DocumentEvent, sequence: int, within: float = PUBLISH_TIMEOUT
+    ) -> int:
+        """Publish an event unless the log has one about its document after ``sequence``.
+
+        :raises NewerEvents: it has; perhaps an earlier try without acknowledgement was stored. The
+            rest as ``publish``.
+        """
+        headers = {
+            MSG_ID_HEADER: f"{message_id(event)}:{secrets.token_hex(8)}",
+            EXPECTED_LAST_SEQUENCE_HEADER: str(sequence),
+            EXPECTED_LAST_SUBJECT_HEADER: subjects.document_filter(
+                "*", event.tenant, event.document_id
+            ),
+        }
+        try:
+            return await self.publish_raw(
+                subjects.subject_for(event), codec.encode(event), headers, within
+            )
+        except AlreadyPublished as error:
+            raise NewerEvents(str(error)) from error
 
     async def publish_sweep(self, swept: JanitorSwept) -> None:
         """Publish the result of a pass of the janitor. Raises as ``publish``."""

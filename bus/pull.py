@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import nats.errors
@@ -28,9 +28,14 @@ HEARTBEAT = 2.0  # seconds between heartbeats of the server while nothing can be
 HEARTBEAT_TIMEOUT = 2.5 * HEARTBEAT  # seconds without one: the request is lost and sent again
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
 REJECTED_PAUSE = 0.25  # seconds before the next request after a rejected one
+FILL_TIMEOUT = 1.0  # seconds for open requests to be filled on closing
 DRAIN_TIMEOUT = 2.0  # seconds for outstanding deliveries to arrive on closing
 
+# Filled after all earlier requests, or refused by a status behind all that was sent to them.
+_LAST_REQUEST = msgspec.json.encode({"batch": 1, "no_wait": True})
+
 _IDLE_HEARTBEAT_STATUS = "100"
+_REQUESTS_PENDING_STATUS = "408"  # some events are left, but fewer than were requested before
 _ACK_PREFIX = "$JS.ACK."
 
 log = structlog.get_logger("bus")
@@ -60,6 +65,9 @@ class Pull:
         self._look_ahead = look_ahead
         self._wanted = wanted
         self._inbox = connection.client.new_inbox()
+        self._last_inbox = f"{self._inbox}.last"  # for the status of the request made on closing
+        self._last_status = ""
+        self._last_answered = asyncio.Event()
         self._outstanding = 0  # requested deliveries that have not arrived
         self._request_count = 0
         self._last_message_at = time.monotonic()
@@ -134,12 +142,30 @@ class Pull:
         """Withdraw all requests; deliveries sent until then still arrive in ``buffer``."""
         try:
             if self._connection.connected:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FILL_TIMEOUT):
+                        await self._fill_requests()
                 async with asyncio.timeout(DRAIN_TIMEOUT):
                     await subscription.drain()  # type: ignore[no-untyped-call]
             else:
                 await subscription.unsubscribe()
         except (nats.errors.Error, TimeoutError, OSError):
             log.warning("pull not drained", consumer=self._durable)
+
+    async def _fill_requests(self) -> None:
+        """Wait until open requests are filled, or the server has nothing left for them.
+
+        What it counts as delivered but has not sent when the subscription ends would be dropped,
+        and delivered again only after the acknowledgement deadline.
+        """
+        self._last_status = _REQUESTS_PENDING_STATUS
+        while self._outstanding and self._last_status == _REQUESTS_PENDING_STATUS:
+            self._last_answered.clear()
+            self._outstanding += 1
+            await self._connection.client.publish(
+                self._subject, _LAST_REQUEST, reply=self._last_inbox
+            )
+            await self._last_answered.wait()
 
     def _free_capacity(self) -> int:
         return self._max_capacity() - len(self.buffer) - self._outstanding
@@ -158,6 +184,12 @@ class Pull:
         if message.reply.startswith(_ACK_PREFIX):
             self._outstanding = max(0, self._outstanding - 1)
             self._receive(Delivery(self._connection.client, message))
+            if not self._outstanding:
+                self._last_answered.set()
+        elif message.subject == self._last_inbox:
+            self._outstanding = max(0, self._outstanding - 1)
+            self._last_status = headers.get("Status", "")
+            self._last_answered.set()
         elif (status := headers.get("Status", "")) != _IDLE_HEARTBEAT_STATUS:
             self._handle_status(status, headers)
 

@@ -17,6 +17,8 @@ PAGE = "ilios.page"
 DRAFTS = "ilios.pages"
 JANITOR = "ilios.janitor"
 DEAD_LETTER = "ilios.dead"
+API = "ilios.api"
+"""Requests, ``ilios.api.<operation>.<tenant>``; the account of a tenant imports them without it."""
 
 _PRIORITY_TOKENS = {f"p{priority:02d}": priority for priority in range(1, 11)}
 
@@ -57,6 +59,11 @@ def event_name(event_type: type[Struct]) -> str:
     """Return the name in subjects of a type: ``submitted`` for ``DocumentSubmitted``."""
     tag = event_type.__struct_config__.tag
     return str(tag).partition("/")[0].rpartition(".")[2]
+
+
+def event_of(subject: str) -> str:
+    """Return the kind of event in the subject of a document, as ``event_name`` has it."""
+    return subject.split(".", 3)[2]
 
 
 def subject_for(event: DocumentEvent | BatchEvent) -> str:

@@ -15,6 +15,7 @@ from nats.aio.subscription import Subscription
 from bus import codec, subjects
 from bus.connection import Connection
 from bus.errors import BusUnavailable
+from schemas.batches import BatchCompleted
 from schemas.documents import DocumentCancelled, DocumentCompleted, DocumentEvent, DocumentFailed
 
 EventCallback = Callable[[str, str], None]
@@ -151,6 +152,29 @@ class OutcomeListener:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._by_priority: dict[int, _PriorityOutcomes] = {}
+
+    @asynccontextmanager
+    async def watch_batch(self, tenant: str, batch_id: str) -> AsyncIterator[asyncio.Event]:
+        """Watch over a batch: the event is set when it ends.
+
+        An end that is on the log before this is entered is missed; so read its state afterwards.
+
+        :raises BusUnavailable: the bus is not connected.
+        """
+        ended = asyncio.Event()
+
+        async def on_message(_message: Msg) -> None:
+            ended.set()
+
+        subject = subjects.batch_subject(subjects.event_name(BatchCompleted), tenant, batch_id)
+        try:
+            subscription = await self._connection.client.subscribe(subject, cb=on_message)
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailable(f"cannot subscribe: {error}") from error
+        try:
+            yield ended
+        finally:
+            await _unsubscribe(subscription)
 
     @asynccontextmanager
     async def watch(

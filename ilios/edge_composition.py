@@ -1,18 +1,21 @@
 """The composition of the HTTP edge, in the process of the core or in one of its own."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
 
 from actors.ports import Blobs
-from bus.connection import Connection
+from bus.connection import Connection, connect
+from bus.diagnostics import PermissionViolations
 from bus.log import Log
 from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
 from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, SqliteUsageQueries
+from ilios.edge.bus_service.service import serve_bus
 from ilios.edge.context import Edge, Health, Limits
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
@@ -23,6 +26,9 @@ from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import process_settings
 from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.settings.settings import Settings
+
+BUS_REQUESTS = "requests on the bus"
+"""The name of the part that answers them."""
 
 
 class EdgeStores(Struct, frozen=True):
@@ -85,6 +91,25 @@ def compose_edge(
         is_alive=checks.is_alive,
         check_faults=checks.file_watch.check_paths,
     )
+
+
+async def answer_bus_requests(
+    edge: Edge, settings: Settings, bus_url: str, violations: PermissionViolations
+) -> None:
+    """Answer requests on the bus until cancelled. The rest as ``serve_bus``.
+
+    By a connection of its own, so that a flood of requests delays no event. A user of an external
+    bus may lack the permissions: then there are no such requests, and nothing else is affected.
+    """
+    external = settings.nats_url is not None
+    refused = PermissionViolations() if external else violations
+    # The inbox has this name, to which permissions on an external bus may be restricted.
+    name = "ilios" if external else "edge"
+    async with (
+        connect(bus_url, name=name, permission_violations=refused) as connection,
+        serve_bus(edge, connection),
+    ):
+        await asyncio.Event().wait()
 
 
 def open_disk_guard(settings: Settings, store: Path | None) -> DiskGuard:

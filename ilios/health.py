@@ -21,7 +21,7 @@ from ilios.database.sqlite import REPAIR_HINT, DamageMonitor
 from ilios.integrity.faults import Faults
 from ilios.runtime.disk_space import DiskGuard
 from ilios.runtime.supervisor import Supervisor
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 
 CHECK_TIMEOUT = 2.0  # seconds for each part
 CACHED_FOR = 1.0  # seconds a result is reused, so that frequent requests cost nothing

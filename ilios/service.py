@@ -41,9 +41,11 @@ from ilios.edge.context import Edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.edge_composition import (
+    BUS_REQUESTS,
     EdgeChecks,
     EdgeSecrets,
     EdgeStores,
+    answer_bus_requests,
     compose_edge,
     load_seal,
     load_signer,
@@ -157,6 +159,14 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
             await starting.aclose()
             await enter(serve_edge(edge, sockets))
+            answer = partial(
+                answer_bus_requests,
+                edge,
+                settings,
+                stores.bus.edge_url.get_secret_value(),
+                stores.bus.permission_violations,
+            )
+            await enter(monitoring.supervisor.running(BUS_REQUESTS, answer))
         yield Service(
             settings,
             sockets.url,

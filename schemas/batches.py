@@ -26,6 +26,7 @@ from .documents import (
     fold_former_members,
     reject_implausible,
 )
+from .labels import Metadata, Reference, check_metadata
 from .options import NO_OPTIONS, ConversionOptions, EngineName, Model
 
 MAX_BATCH_DOCUMENTS = 100
@@ -55,6 +56,15 @@ class BatchDocument(Struct, frozen=True, kw_only=True):
     source: Source
     file_name: FileName = "document"
     content_type: ContentType = DEFAULT_CONTENT_TYPE
+    reference: Reference | None = None
+    metadata: Metadata | None = None
+
+    def __post_init__(self) -> None:
+        """Reject metadata out of bounds.
+
+        :raises ValueError: with a sentence for the publisher.
+        """
+        check_metadata(self.metadata)
 
 
 class BatchEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -69,7 +79,8 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
 
     ``submitted_at``, ``fingerprint`` and ``options`` (and the members of former versions) as with
     a document. ``engine_batch`` has them converted in one batch of the engine, which is cheaper and
-    takes longer.
+    takes longer. ``reference`` and ``metadata`` are those of the batch; its documents have their
+    own.
     """
 
     documents: Annotated[
@@ -83,13 +94,16 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
     former_engine: EngineName | None = field(default=None, name="engine")
     former_model: Model | None = field(default=None, name="model")
     engine_batch: bool = False
+    reference: Reference | None = None
+    metadata: Metadata | None = None
 
     def __post_init__(self) -> None:
-        """Reject a time that no publisher can mean.
+        """Reject a time that no publisher can mean, and metadata out of bounds.
 
         :raises ValueError: with a sentence for the publisher.
         """
         fold_former_members(self)
+        check_metadata(self.metadata)
         reject_implausible("submitted_at", self.submitted_at)
 
 
@@ -112,6 +126,8 @@ class BatchCompleted(BatchEvent, frozen=True, kw_only=True, tag="batch.completed
     total: int
     completed: int
     failed: int
+    reference: Reference | None = None
+    metadata: Metadata | None = None
 
 
 AnyBatchEvent = BatchSubmitted | BatchProgressed | BatchCompleted
@@ -144,6 +160,8 @@ def document_submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
             submitted_at=batch.submitted_at,
             options=batch.options,
             held=batch.engine_batch,
+            reference=document.reference,
+            metadata=document.metadata,
         )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Protocol
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
 
+from .labels import Metadata, Reference, check_metadata
 from .options import NO_OPTIONS, ConversionOptions, EngineName, Model, fill_options
 from .quality import ConversionWarnings, Quality
 
@@ -157,7 +158,21 @@ class DocumentEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
     requeues: Requeues = 0
 
 
-class ConversionEvent(DocumentEvent, frozen=True, kw_only=True):
+class LabelledEvent(DocumentEvent, frozen=True, kw_only=True):
+    """An event that carries what the client attached to the document for itself."""
+
+    reference: Reference | None = None
+    metadata: Metadata | None = None
+
+    def __post_init__(self) -> None:
+        """Reject metadata out of bounds.
+
+        :raises ValueError: with a sentence for the publisher.
+        """
+        check_metadata(self.metadata)
+
+
+class ConversionEvent(LabelledEvent, frozen=True, kw_only=True):
     """An event from which a document is converted, with the options of the conversion.
 
     A document that is ``held`` waits for a batch of its engine.
@@ -173,8 +188,12 @@ class ConversionEvent(DocumentEvent, frozen=True, kw_only=True):
     held: bool = False
 
     def __post_init__(self) -> None:
-        """Move the members of former versions into ``options``."""
+        """Move the members of former versions into ``options``; reject metadata out of bounds.
+
+        :raises ValueError: with a sentence for the publisher.
+        """
         fold_former_members(self)
+        check_metadata(self.metadata)
 
 
 class DocumentSubmitted(ConversionEvent, frozen=True, kw_only=True, tag="document.submitted/1"):
@@ -193,11 +212,12 @@ class DocumentSubmitted(ConversionEvent, frozen=True, kw_only=True, tag="documen
     fingerprint: Sha256 | None = None
 
     def __post_init__(self) -> None:
-        """Reject a time that no publisher can mean.
+        """Reject a time that no publisher can mean, and metadata out of bounds.
 
         :raises ValueError: with a sentence for the publisher.
         """
         fold_former_members(self)
+        check_metadata(self.metadata)
         reject_implausible("submitted_at", self.submitted_at)
 
     @property
@@ -246,7 +266,7 @@ class DocumentConverted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     partial: bool = False
 
 
-class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.completed/1"):
+class DocumentCompleted(LabelledEvent, frozen=True, kw_only=True, tag="document.completed/1"):
     """The conversion and its usage are committed: the document can be read and is billed.
 
     ``result``, ``fallback_from``, ``warnings``, ``quality`` and ``partial`` as with
@@ -272,7 +292,7 @@ class DocumentCompleted(DocumentEvent, frozen=True, kw_only=True, tag="document.
     partial: bool = False
 
 
-class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.failed/1"):
+class DocumentFailed(LabelledEvent, frozen=True, kw_only=True, tag="document.failed/1"):
     """The document could not be converted; ``reason`` is a sentence for its owner."""
 
     code: str
@@ -281,7 +301,7 @@ class DocumentFailed(DocumentEvent, frozen=True, kw_only=True, tag="document.fai
     attempts: int = 1
 
 
-class DocumentRejected(DocumentEvent, frozen=True, kw_only=True, tag="document.rejected/1"):
+class DocumentRejected(LabelledEvent, frozen=True, kw_only=True, tag="document.rejected/1"):
     """A submission on the log is no valid event, and no valid one of this id came before.
 
     ``sequence`` is its position on the log; ``reason`` is a sentence for its publisher. A valid
@@ -293,7 +313,7 @@ class DocumentRejected(DocumentEvent, frozen=True, kw_only=True, tag="document.r
     code: str = "invalid_event"
 
 
-class DocumentCancelled(DocumentEvent, frozen=True, kw_only=True, tag="document.cancelled/1"):
+class DocumentCancelled(LabelledEvent, frozen=True, kw_only=True, tag="document.cancelled/1"):
     """The owner cancelled an unfinished document.
 
     If it was completed in the meantime, it is deleted.

@@ -1,6 +1,7 @@
 """Rows of the database as values: documents, batches and usage."""
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -18,7 +19,8 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     once the document is completed, ``code`` and ``reason`` once it has failed or was cancelled. The
     bytes of a removed document (``removed_at``, ``removal``) are erased soon, ``erased_at`` is
     when. ``requeues`` is how often it had failed and was requeued, ``result`` what the engine
-    reports of its pages, ``held`` whether it waits for a batch of its engine.
+    reports of its pages, ``held`` whether it waits for a batch of its engine. ``reference`` and
+    ``metadata`` are the client's own, until the document is removed.
     """
 
     tenant: str
@@ -58,6 +60,29 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
     partial: bool = False
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class HistoryStep(Struct, frozen=True, kw_only=True):
+    """Something that happened to a document, when it had been requeued ``requeues`` times.
+
+    ``attempts``, ``code`` and ``reason`` are those of a failure.
+    """
+
+    event: str
+    requeues: int
+    at: datetime
+    attempts: int | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+class DocumentHistory(Struct, frozen=True, kw_only=True):
+    """What is recorded of a document, in no order, and its cost in millionths of a US dollar."""
+
+    steps: tuple[HistoryStep, ...]
+    total_micros: int | None = None
 
 
 class BatchCounts(Struct, frozen=True, kw_only=True):
@@ -107,6 +132,8 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     fingerprint: str | None = None
     engine_batch: EngineBatch | None = None
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class Usage(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,13 @@ from .quality import ConversionWarnings, Quality
 from .results import PageResult
 from .states import BatchState, DocumentState
 
+ClientMetadata = Annotated[
+    dict[str, Any], Meta(description="The `metadata` of the submission, as its client gave it.")
+]
+ClientReference = Annotated[
+    str, Meta(description="The `reference` of the submission, as its client gave it.")
+]
+
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """A time as replies carry it: ``2026-01-15T10:30:00.000Z``."""
 
@@ -28,7 +35,8 @@ class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
 
     ``code`` is stable and meant for programs. ``error`` is the same sentence as ``detail``, under
     the name clients of ilios have always read. ``details`` holds figures some errors come with,
-    ``id`` the document the error is about.
+    ``id`` the document the error is about. Of a document that has failed, ``cause`` is the code,
+    ``reason`` a sentence for its owner, and ``retryable`` whether another try may go well.
     """
 
     type: str = field(default_factory=lambda: "about:blank")
@@ -41,6 +49,9 @@ class Problem(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
     request_id: str
     details: dict[str, Any] | None = None
     id: str | None = None
+    cause: str | None = None
+    reason: str | None = None
+    retryable: bool | None = None
 
 
 class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -53,6 +64,8 @@ class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
     retention_days: int
     created_at: Instant
     status_url: str
+    reference: ClientReference | UnsetType = UNSET
+    client_metadata: ClientMetadata | UnsetType = UNSET
 
 
 class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -93,6 +106,8 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     error: str | None = None
     code: str | None = None
     retryable: bool | None = None
+    reference: ClientReference | None = None
+    client_metadata: ClientMetadata | None = None
 
 
 class Unfinished(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -101,6 +116,8 @@ class Unfinished(Struct, frozen=True, kw_only=True, rename="camel"):
     id: str
     status: DocumentState
     status_url: str
+    reference: ClientReference | UnsetType = UNSET
+    client_metadata: ClientMetadata | UnsetType = UNSET
 
 
 class FailedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -172,50 +189,8 @@ class DocumentContent(Struct, frozen=True, kw_only=True, rename="camel", omit_de
     quality: Quality | None = None
     partial: bool = False
     pages: list[PageResult] | None = None
-
-
-class HealthReport(Struct, frozen=True, kw_only=True):
-    """States of the parts of the service; each problem is a sentence for the operator."""
-
-    services: dict[str, str]
-    healthy: bool
-    problems: list[str]
-
-
-class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``healthy`` or ``unhealthy``, then with ``error``."""
-
-    status: str
-    version: str
-    timestamp: Instant
-    services: dict[str, str]
-    error: str | None = None
-
-
-class Alive(Struct, frozen=True, kw_only=True):
-    """The process answers."""
-
-    status: Literal["alive"] = "alive"
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """One endpoint of the service."""
-
-    method: str
-    path: str
-    description: str
-
-
-class Index(Struct, frozen=True, kw_only=True):
-    """Endpoints of the service."""
-
-    name: str
-    version: str
-    endpoints: list[Endpoint]
-
-
-# In replies about batches a member without a value yet is null, unless its description says that it
-# is left out.
+    reference: ClientReference | None = None
+    client_metadata: ClientMetadata | None = None
 
 
 class SubmittedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -225,6 +200,8 @@ class SubmittedDocument(Struct, frozen=True, kw_only=True, rename="camel"):
     file_name: str
     file_size: int | UnsetType = UNSET
     status: Literal["pending"] = "pending"
+    reference: ClientReference | UnsetType = UNSET
+    client_metadata: ClientMetadata | UnsetType = UNSET
 
 
 class BatchSubmitted(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -236,6 +213,8 @@ class BatchSubmitted(Struct, frozen=True, kw_only=True, rename="camel"):
     documents: list[SubmittedDocument]
     created_at: Instant
     status_url: str
+    reference: ClientReference | UnsetType = UNSET
+    client_metadata: ClientMetadata | UnsetType = UNSET
 
 
 class BatchProgress(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -257,6 +236,8 @@ class BatchDocument(Struct, frozen=True, kw_only=True, rename="camel"):
     warnings: ConversionWarnings | UnsetType = UNSET
     quality: Quality | UnsetType = UNSET
     partial: bool | UnsetType = UNSET
+    reference: ClientReference | UnsetType = UNSET
+    client_metadata: ClientMetadata | UnsetType = UNSET
 
 
 class BatchDocumentStatus(BatchDocument, frozen=True, kw_only=True, rename="camel"):
@@ -291,6 +272,8 @@ class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     documents: list[BatchDocumentStatus] | UnsetType = UNSET
     mistral_batch_job_id: str | UnsetType = UNSET
     mistral_status: MistralStatus | UnsetType = UNSET
+    reference: ClientReference | UnsetType = UNSET
+    client_metadata: ClientMetadata | UnsetType = UNSET
 
 
 class BatchLine(BatchDocument, frozen=True, kw_only=True, rename="camel"):
@@ -332,6 +315,8 @@ class BatchManifest(Struct, frozen=True, kw_only=True, rename="camel"):
     created_at: Instant
     completed_at: Instant | None
     documents: list[ManifestDocument]
+    reference: ClientReference | UnsetType = UNSET
+    client_metadata: ClientMetadata | UnsetType = UNSET
 
 
 class DocumentChunk(Struct, frozen=True, kw_only=True, rename="camel"):

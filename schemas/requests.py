@@ -5,10 +5,11 @@ operation that submits documents. ``extra`` of a member holds ``expected``, what
 and ``code`` where the code of its problem is not ``invalid_`` and its name.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from .batches import MAX_BATCH_DOCUMENTS
 from .documents import (
@@ -18,6 +19,14 @@ from .documents import (
     FileName,
     Priority,
     RetentionDays,
+)
+from .labels import (
+    MAX_REFERENCE_LENGTH,
+    METADATA_EXPECTED,
+    Labels,
+    Reference,
+    check_metadata,
+    parse_metadata,
 )
 from .options import ConversionOptions
 
@@ -80,8 +89,34 @@ FileNameMember = Annotated[
 ]
 
 
+ReferenceMember = Annotated[
+    Reference | None,
+    Meta(
+        description="A text of your own, such as a number of an invoice: returned everywhere, and "
+        "searched for in lists. It need not be unique.",
+        extra={"expected": f"1 to {MAX_REFERENCE_LENGTH} printable characters"},
+    ),
+]
+MetadataMember = Annotated[
+    str | dict[str, Any] | None,
+    Meta(
+        description="A JSON object of your own, returned everywhere as `clientMetadata` and not "
+        "interpreted; in a form or a query its JSON as text.",
+        extra={"expected": METADATA_EXPECTED},
+        extra_json_schema={"examples": ['{"case":17}']},
+    ),
+]
+SinglePriority = Annotated[
+    Priority | None,
+    Meta(
+        description="10 is the most urgent. Left out, it is 5, and 10 with `/v1/convert`.",
+        extra={"expected": "a whole number from 1 to 10"},
+    ),
+]
+
+
 class ConversionRequest(ConversionOptions, frozen=True, kw_only=True, rename="camel"):
-    """A submission: the options of its conversion, and how long the document is stored."""
+    """A submission: the options of its conversion, how long the document is stored, its labels."""
 
     retention_days: Annotated[
         RetentionDays,
@@ -91,9 +126,24 @@ class ConversionRequest(ConversionOptions, frozen=True, kw_only=True, rename="ca
         ),
     ] = DEFAULT_RETENTION_DAYS
     password: PasswordMember = None
+    reference: ReferenceMember = None
+    metadata: MetadataMember = None
+
+    def __post_init__(self) -> None:
+        """Bring options into their canonical forms, and metadata into an object.
+
+        :raises ValueError: one of them has no such form; the message is for the client.
+        """
+        super().__post_init__()
+        force_setattr(self, "metadata", _as_object(self.metadata))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(***)"
+
+    @property
+    def labels(self) -> Labels:
+        """The reference and the metadata."""
+        return Labels(reference=self.reference, metadata=_as_object(self.metadata))
 
     @property
     def options(self) -> ConversionOptions:
@@ -102,8 +152,21 @@ class ConversionRequest(ConversionOptions, frozen=True, kw_only=True, rename="ca
         return ConversionOptions(**{name: getattr(self, name) for name in names})
 
 
+def _as_object(metadata: str | dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return metadata, which a form has as text, as an object.
+
+    :raises ValueError: it is none, or out of bounds.
+    """
+    if isinstance(metadata, str):
+        return parse_metadata(metadata)
+    check_metadata(metadata)
+    return metadata
+
+
 class SubmitFields(ConversionRequest, frozen=True, kw_only=True, rename="camel"):
     """Fields of a document that is submitted alone."""
+
+    priority: SinglePriority = None
 
 
 class BatchFields(ConversionRequest, frozen=True, kw_only=True, rename="camel"):
@@ -140,9 +203,23 @@ class DocumentAddress(
     url: Url
     file_name: FileNameMember | None = None
     password: PasswordMember = None
+    reference: ReferenceMember = None
+    metadata: MetadataMember = None
+
+    def __post_init__(self) -> None:
+        """Bring metadata into an object.
+
+        :raises ValueError: it is none, or out of bounds; the message is for the client.
+        """
+        force_setattr(self, "metadata", _as_object(self.metadata))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(***)"
+
+    @property
+    def labels(self) -> Labels:
+        """The reference and the metadata."""
+        return Labels(reference=self.reference, metadata=_as_object(self.metadata))
 
 
 class BatchByUrl(BatchFields, frozen=True, kw_only=True, rename="camel"):
@@ -178,3 +255,4 @@ class UploadWanted(ConversionRequest, frozen=True, kw_only=True, rename="camel")
     mime_type: Annotated[
         ContentType | None, Meta(extra={"expected": "text of at most 255 characters"})
     ] = None
+    priority: SinglePriority = None

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from bus.errors import AlreadyPublished
-from bus.log import StoredBatchSubmission
+from bus.errors import AlreadyPublished, NewerEvents
+from bus.log import NewestEvent, StoredBatchSubmission
 from schemas.batches import AnyBatchEvent, BatchSubmitted
 from schemas.documents import (
     AnyDocumentEvent,
@@ -16,7 +16,13 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.pages import DraftsReply
-from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
+from schemas.records import (
+    BatchRecord,
+    DocumentHistory,
+    DocumentRecord,
+    OperationUsage,
+    UsageTotal,
+)
 from schemas.results import PageResult
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
@@ -47,6 +53,12 @@ class FakePublisher:
             await self.on_submission(event)
         return len(self.published)
 
+    async def publish_after(self, event: AnyDocumentEvent, sequence: int) -> int:
+        newest = await self._log.newest(event.tenant, event.document_id)
+        if (newest.sequence if newest else 0) != sequence:
+            raise NewerEvents
+        return await self.publish(event)
+
     async def publish_if_first(self, event: AnyDocumentEvent | AnyBatchEvent) -> int:
         if isinstance(event, DocumentSubmitted | BatchSubmitted) and self._log.has(event):
             raise AlreadyPublished
@@ -68,6 +80,7 @@ class FakeLog:
     def __init__(self) -> None:
         self.submissions: dict[tuple[str, str], DocumentSubmitted] = {}
         self.batches: dict[tuple[str, str], StoredBatchSubmission] = {}
+        self.newest_events: dict[tuple[str, str], NewestEvent] = {}
         self.error: Exception | None = None
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
@@ -79,6 +92,11 @@ class FakeLog:
         if self.error is not None:
             raise self.error
         return self.batches.get((tenant, batch_id))
+
+    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
+        if self.error is not None:
+            raise self.error
+        return self.newest_events.get((tenant, document_id))
 
     def add(self, event: DocumentSubmitted | BatchSubmitted) -> None:
         if isinstance(event, BatchSubmitted):
@@ -115,8 +133,11 @@ class FakeOutcomes:
 
     def __init__(self) -> None:
         self.watched: dict[tuple[str, str], FakeOutcome] = {}
+        self.watched_batches: dict[tuple[str, str], asyncio.Event] = {}
         self.error: Exception | None = None
         self.released = asyncio.Event()
+        self.count = 0
+        self.released_count = 0
 
     @asynccontextmanager
     async def watch(
@@ -125,8 +146,20 @@ class FakeOutcomes:
         if self.error is not None:
             raise self.error
         outcome = self.watched[tenant, document_id] = FakeOutcome()
+        self.count += 1
         try:
             yield outcome
+        finally:
+            self.released.set()
+            self.released_count += 1
+
+    @asynccontextmanager
+    async def watch_batch(self, tenant: str, batch_id: str) -> AsyncIterator[asyncio.Event]:
+        if self.error is not None:
+            raise self.error
+        ended = self.watched_batches[tenant, batch_id] = asyncio.Event()
+        try:
+            yield ended
         finally:
             self.released.set()
 
@@ -167,6 +200,7 @@ class FakeReads:
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], DocumentRecord] = {}
+        self.histories: dict[tuple[str, str], DocumentHistory] = {}
         self.error: Exception | None = None
         self.queried = asyncio.Event()
 
@@ -175,6 +209,9 @@ class FakeReads:
         if self.error is not None:
             raise self.error
         return self.records.get((tenant, document_id))
+
+    async def history(self, tenant: str, document_id: str) -> DocumentHistory:
+        return self.histories.get((tenant, document_id), DocumentHistory(steps=()))
 
     def add(self, record: DocumentRecord) -> None:
         self.records[record.tenant, record.document_id] = record

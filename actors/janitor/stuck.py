@@ -248,6 +248,8 @@ class StuckDocuments:
                 code=code,
                 reason=f"{reason} Submit it again.",
                 retryable=True,
+                reference=document.reference,
+                metadata=document.metadata,
             )
         )
         log.error(

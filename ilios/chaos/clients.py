@@ -55,7 +55,10 @@ async def publish(data_dir: Path, document_id: str, sample: SampleDocument) -> b
         url = (data_dir / "nats" / "operator.url").read_text().strip()
         async with connect(url, name="chaos") as connection:
             event = DocumentSubmitted(
-                document_id=document_id, source=Inline(sample.content), file_name=sample.file_name
+                document_id=document_id,
+                source=Inline(sample.content),
+                file_name=sample.file_name,
+                reference=sample.sha256,
             )
             await Publisher(connection).publish(event, within=ACK_TIMEOUT)
     except (BusUnavailable, OSError):

@@ -124,6 +124,8 @@ class HttpClient:
             assert form is not None
             part = "files" if path == BATCH else "file"
             form.add_field(part, sample.content, filename=sample.file_name)
+            if path != BATCH:  # the reference in the form of a batch is that of the batch
+                form.add_field("reference", sample.sha256)
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         try:
             async with self._session.request(

@@ -142,6 +142,7 @@ def _check_documents(record: RunRecord, readback: Readback, audit: Audit) -> Ite
             continue
         if row.sha256 not in (None, document.sample.sha256):
             yield Violation("mixed up", name, "its original in the database is another's")
+        yield from _check_reference(document, row)
         if row.state not in TERMINAL_STATES:
             yield Violation("stuck", name, f"it is {row.state}")
         elif document.removal == "none":
@@ -157,6 +158,12 @@ def _check_documents(record: RunRecord, readback: Readback, audit: Audit) -> Ite
         if name in record.documents:
             state = audit.documents[name].state if name in audit.documents else "unknown"
             yield from _check_read(record.documents[name], state, read)
+
+
+def _check_reference(document: Document, row: AuditedDocument) -> Iterator[Violation]:
+    has_one = document.channel != "batch" and row.state not in REMOVED_STATES
+    if row.reference != (document.sample.sha256 if has_one else None):
+        yield Violation("mixed up", document.name, f"its reference is {row.reference}")
 
 
 def _check_kept(document: Document, row: AuditedDocument) -> Iterator[Violation]:

@@ -12,6 +12,7 @@ from ilios.api_keys import tenant_of
 from ilios.cli import ExitCode, preflight, printing
 from ilios.cli.preflight import Finding, problem, warning
 from ilios.engines.converters import heif
+from ilios.engines.converters.old_office import libreoffice
 from ilios.engines.local import self_test
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.sandbox import enter
@@ -111,11 +112,15 @@ def _findings(settings: Settings, *, running: bool) -> Iterator[Finding]:
         *process_settings.file_limit_warnings(settings.max_connections),
         *enter.sandbox_warnings(settings.sandbox),
         *heif.decoder_warnings(settings.heif),
+        *libreoffice.warnings(settings.libreoffice),
         *engine_memory.warnings(
             os.environ, settings.engine_memory_bytes, settings.engine_processes
         ),
     ):
         yield warning(text)
+    program = libreoffice.find(settings.libreoffice)
+    how = f"converted by LibreOffice in {program}" if program else "refused, without LibreOffice"
+    yield preflight.ok(f"ILIOS_LIBREOFFICE: DOC, XLS and PPT are {how}")
     yield from preflight.check_directories(settings)
     yield from preflight.check_ports(settings, running=running)
     yield from asyncio.run(_run_self_test(settings))

@@ -168,7 +168,7 @@ def _old_database(report: RebuildReport) -> Iterator[str]:
             ("are only in the old database", one.gone),
         ):
             if keys:
-                named = ", ".join("/".join(key) for key in keys[:MAX_LISTED])
+                named = ", ".join("/".join(map(str, key)) for key in keys[:MAX_LISTED])
                 more = f" and {len(keys) - MAX_LISTED} more" if len(keys) > MAX_LISTED else ""
                 yield f"{one.table:<10} {len(keys)} rows {what}: {named}{more}"
 

@@ -12,7 +12,7 @@ import structlog
 from actors.blob_keys import original_key
 from actors.pricing import Pricing
 from actors.writes import LogEntry
-from ilios.database import rows, statements
+from ilios.database import history, rows, statements
 from ilios.visible import clean_name
 from schemas.batches import (
     TERMINAL_JOB_STATUSES,
@@ -76,16 +76,32 @@ class Billing:
 # The order of events for one document, except for those after its end.
 _STATEMENT_ORDER = (
     statements.INSERT_REJECTED,
+    history.RECORD_REJECTED,
     statements.INSERT_BATCH,
     statements.DELETE_REJECTED,
+    history.ERASE_REPLACED,
     statements.INSERT_DOCUMENT,
+    history.RECORD_SUBMITTED,
     statements.SET_FETCHED,
+    history.RECORD_REQUEUED,
+    history.RECORD_FETCHED,
     statements.SET_COMPLETED,
     statements.INSERT_USAGE,
+    history.RECORD_COMPLETED,
     statements.SET_FAILED,
+    history.RECORD_FAILED,
     statements.SET_ENGINE_JOB,
     statements.SET_BATCH_COMPLETED,
 )
+
+_RECORDED_AFTER = {
+    statements.SET_ARCHIVED: (history.RECORD_ARCHIVED,),
+    statements.SET_REMOVED: (
+        statements.ERASE_BATCH_LABELS,
+        history.RECORD_REMOVED,
+        history.ERASE_DELETED,
+    ),
+}
 
 Parameters = dict[str, object]
 Change = tuple[str, list[Parameters]]
@@ -105,16 +121,10 @@ def changes_of(entries: tuple[LogEntry, ...], applied_up_to: int, billing: Billi
             found += _forward_changes(run, billing)
         else:
             # In its place in the log: it may be between other events of its document.
-            found.append(
-                (
-                    kind,
-                    [
-                        parameters
-                        for entry in run
-                        for _, parameters in _event_changes(entry, billing)
-                    ],
-                )
-            )
+            executions = [
+                parameters for entry in run for _, parameters in _event_changes(entry, billing)
+            ]
+            found += [(one, executions) for one in (kind, *_RECORDED_AFTER[kind])]
     return found
 
 
@@ -172,28 +182,31 @@ def _submitted(
 
 
 def _insertion(document: Parameters) -> list[_Statement]:
-    return [(statements.DELETE_REJECTED, document), (statements.INSERT_DOCUMENT, document)]
+    changes = [
+        (statements.DELETE_REJECTED, document),
+        (history.ERASE_REPLACED, document),
+        (statements.INSERT_DOCUMENT, document),
+    ]
+    recorded = history.RECORD_REQUEUED if document["requeues"] else history.RECORD_SUBMITTED
+    return [*changes, (recorded, document)]
 
 
 def _rejected(
     event: DocumentRejected, common: Parameters, _entry: LogEntry, _billing: Billing
 ) -> list[_Statement]:
     empty = DocumentSubmitted(document_id=event.document_id, source=Inline(b""))
-    return [
-        (
-            statements.INSERT_REJECTED,
-            common
-            | {
-                "file_name": empty.file_name,
-                "content_type": empty.content_type,
-                "retention_days": empty.retention_days,
-                "operation": empty.operation,
-                "priority": event.priority,
-                "code": event.code,
-                "reason": event.reason,
-            },
-        )
-    ]
+    rejected = common | {
+        "file_name": empty.file_name,
+        "content_type": empty.content_type,
+        "retention_days": empty.retention_days,
+        "operation": empty.operation,
+        "priority": event.priority,
+        "code": event.code,
+        "reason": event.reason,
+        "attempts": 1,
+        **rows.label_columns(event),
+    }
+    return [(statements.INSERT_REJECTED, rejected), (history.RECORD_REJECTED, rejected)]
 
 
 def _fetched(
@@ -201,7 +214,9 @@ def _fetched(
 ) -> list[_Statement]:
     fetched = {"content_type": event.content_type, "held": event.held}
     blob = msgspec.structs.asdict(event.original)
-    return [(statements.SET_FETCHED, common | fetched | blob)]
+    row = common | fetched | blob
+    requeued = [(history.RECORD_REQUEUED, row)] if event.requeues else []
+    return [(statements.SET_FETCHED, row), *requeued, (history.RECORD_FETCHED, row)]
 
 
 def _converted(
@@ -214,13 +229,18 @@ def _converted(
         | rows.assessment_columns(event)
     )
     used = common | billing.price_parameters(event, entry.stored_at)
-    return [(statements.SET_COMPLETED, figures | common), (statements.INSERT_USAGE, used)]
+    return [
+        (statements.SET_COMPLETED, figures | common),
+        (statements.INSERT_USAGE, used),
+        (history.RECORD_COMPLETED, common),
+    ]
 
 
 def _failed(
     event: DocumentFailed, common: Parameters, _entry: LogEntry, _billing: Billing
 ) -> list[_Statement]:
-    return [(statements.SET_FAILED, msgspec.structs.asdict(event) | common)]
+    row = msgspec.structs.asdict(event) | common
+    return [(statements.SET_FAILED, row), (history.RECORD_FAILED, row)]
 
 
 def _archived(
@@ -257,6 +277,7 @@ def _batch_submitted(
         "submitted_at": rows.to_milliseconds(effective_time(event.submitted_at, entry.stored_at)),
         "fingerprint": event.fingerprint,
         "engine_batch": event.engine_batch,
+        **rows.label_columns(event),
     }
     documents = (
         _submission_parameters(document, entry, event.batch_id)
@@ -319,6 +340,7 @@ def _submission_parameters(
         sha256 = event.source.sha256
     return {
         "sequence": entry.sequence,
+        "at": rows.to_milliseconds(entry.stored_at),
         "tenant": event.tenant,
         "id": event.document_id,
         # Without a fetcher it is converted from here on.
@@ -337,6 +359,7 @@ def _submission_parameters(
         "held": event.held,
         "key": key,
         "sha256": sha256,
+        **rows.label_columns(event),
     }
 
 

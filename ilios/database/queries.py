@@ -12,10 +12,16 @@ from actors.persister import NAME
 from actors.ports import OpenBatch
 from actors.writes import ClockState, Cursor
 from bus.subjects import StreamIdentity
-from ilios.database import rows, statements
+from ilios.database import history, rows, statements, usage_statements
 from ilios.database.inline import InlineReader
 from ilios.database.sqlite import Database
-from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
+from schemas.records import (
+    BatchRecord,
+    DocumentHistory,
+    DocumentRecord,
+    OperationUsage,
+    UsageTotal,
+)
 
 
 class SqliteDocumentQueries:
@@ -31,6 +37,13 @@ class SqliteDocumentQueries:
             statements.DOCUMENT, {"tenant": tenant, "id": document_id}
         )
         return rows.document_record(found[0]) if found else None
+
+    async def history(self, tenant: str, document_id: str) -> DocumentHistory:
+        """Return what is recorded of the tenant's document, in no order."""
+        wanted = {"tenant": tenant, "id": document_id}
+        found = await self._connection.fetchall(history.OF_DOCUMENT, wanted)
+        ((cost,),) = await self._connection.fetchall(history.COST, wanted)
+        return DocumentHistory(steps=tuple(map(rows.history_step, found)), total_micros=cost)
 
     async def ping(self) -> None:
         """Execute the cheapest query, as a health check.
@@ -102,7 +115,7 @@ class SqliteUsageQueries:
         wanted = _parameters(tenant, within)
         (
             (documents, operations, pages, tokens_in, tokens_out, micros),
-        ) = await self._connection.fetchall(statements.USAGE_TOTAL, wanted)
+        ) = await self._connection.fetchall(usage_statements.USAGE_TOTAL, wanted)
         return UsageTotal(
             documents=documents,
             operations=operations,
@@ -117,7 +130,7 @@ class SqliteUsageQueries:
     ) -> list[OperationUsage]:
         """Return the same by operation, in the order of names, without unused operations."""
         found = await self._connection.fetchall(
-            statements.USAGE_BY_OPERATION, _parameters(tenant, within)
+            usage_statements.USAGE_BY_OPERATION, _parameters(tenant, within)
         )
         return [
             OperationUsage(

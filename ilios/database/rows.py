@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,10 +16,11 @@ from schemas.options import (
     options_to_json,
 )
 from schemas.quality import ConversionWarnings, Quality
-from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch
+from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch, HistoryStep
 
 _warnings = msgspec.json.Decoder(ConversionWarnings)
 _quality = msgspec.json.Decoder(Quality)
+_metadata = msgspec.json.Decoder(dict[str, Any])
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -87,6 +88,19 @@ def clock_parameters(state: ClockState) -> dict[str, object]:
     }
 
 
+def history_step(row: Sequence[Any]) -> HistoryStep:
+    """Read a row of ``history.OF_DOCUMENT``."""
+    event, requeues, at, attempts, code, reason = row
+    return HistoryStep(
+        event=event,
+        requeues=requeues,
+        at=from_milliseconds(at),
+        attempts=attempts,
+        code=code,
+        reason=reason,
+    )
+
+
 def document_record(row: Sequence[Any]) -> DocumentRecord:
     """Read a row of ``statements.DOCUMENT``."""
     (
@@ -96,7 +110,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
         fingerprint, archived_at, removed_at, removal, erased_at, requeues,
         options, held, result_key, result_size, result_sha256, fallback_from,
-        warnings, quality, partial,
+        warnings, quality, partial, reference, metadata,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -136,6 +150,8 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         warnings=() if warnings is None else _warnings.decode(warnings),
         quality=None if quality is None else _quality.decode(quality),
         partial=bool(partial),
+        reference=reference,
+        metadata=_optional_metadata(metadata),
     )
 
 
@@ -146,6 +162,26 @@ def assessment_columns(event: DocumentConverted) -> dict[str, str | None]:
         "warnings": msgspec.json.encode(warnings).decode() if warnings else None,
         "quality": msgspec.json.encode(quality).decode() if quality else None,
     }
+
+
+class _Labelled(Protocol):
+    @property
+    def reference(self) -> str | None: ...
+    @property
+    def metadata(self) -> dict[str, Any] | None: ...
+
+
+def label_columns(labelled: _Labelled) -> dict[str, str | None]:
+    """Return the reference and the JSON of the metadata for their columns."""
+    metadata = labelled.metadata
+    return {
+        "reference": labelled.reference,
+        "metadata": None if metadata is None else msgspec.json.encode(metadata).decode(),
+    }
+
+
+def _optional_metadata(column: str | None) -> dict[str, Any] | None:
+    return None if column is None else _metadata.decode(column)
 
 
 def options_column(options: ConversionOptions) -> str | None:
@@ -170,7 +206,7 @@ def batch_record(row: Sequence[Any]) -> BatchRecord:
     """Read a row of ``statements.BATCH``."""
     (
         tenant, batch_id, priority, retention_days, submitted_at, completed_at, fingerprint,
-        engine_batch, engine_job, engine_status, *figures
+        engine_batch, engine_job, engine_status, reference, metadata, *figures
     ) = row  # fmt: skip
     engine_total, engine_completed, engine_failed, *counts = figures
     total, pending, processing, completed, failed = map(int, counts)
@@ -198,6 +234,8 @@ def batch_record(row: Sequence[Any]) -> BatchRecord:
         )
         if engine_batch
         else None,
+        reference=reference,
+        metadata=_optional_metadata(metadata),
     )
 
 
@@ -227,4 +265,6 @@ def completed_event(record: DocumentRecord) -> DocumentCompleted | None:
         warnings=record.warnings,
         quality=record.quality,
         partial=record.partial,
+        reference=record.reference,
+        metadata=record.metadata,
     )

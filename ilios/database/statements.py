@@ -72,11 +72,11 @@ INSERT_DOCUMENT = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
-    original_sha256, requeues, options, held
+    original_sha256, requeues, options, held, reference, metadata
 ) SELECT
     :tenant, :id, :state, :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
-    :fingerprint, :key, :sha256, :requeues, :options, :held
+    :fingerprint, :key, :sha256, :requeues, :options, :held, :reference, :metadata
 WHERE {_OF_FIRST_BATCH}
 ON CONFLICT (tenant, id) DO UPDATE SET
     state = iif(
@@ -95,10 +95,11 @@ INSERT_REJECTED = """
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, priority, retention_days, operation, submitted_at,
     submitted_sequence, expires_at, finished_at, finished_sequence, code, reason, retryable,
-    attempts
+    attempts, reference, metadata
 ) VALUES (
     :tenant, :id, 'failed', :file_name, :content_type, :priority, :retention_days, :operation, :at,
-    :sequence, :at + :retention_days * 86400000, :at, :sequence, :code, :reason, FALSE, 1
+    :sequence, :at + :retention_days * 86400000, :at, :sequence, :code, :reason, FALSE, 1,
+    :reference, :metadata
 ) ON CONFLICT (tenant, id) DO NOTHING
 """
 DELETE_REJECTED = f"""
@@ -116,10 +117,10 @@ WHERE tenant = :tenant AND id = :id AND state = 'failed'
 INSERT_BATCH = """
 INSERT INTO batches (
     tenant, id, priority, retention_days, submitted_at, submitted_sequence, fingerprint,
-    engine_batch
+    engine_batch, reference, metadata
 ) VALUES (
     :tenant, :id, :priority, :retention_days, :submitted_at, :sequence, :fingerprint,
-    :engine_batch
+    :engine_batch, :reference, :metadata
 ) ON CONFLICT (tenant, id) DO NOTHING
 """
 
@@ -195,13 +196,25 @@ UPDATE documents SET
     retryable = iif({_UNFINISHED}, 0, retryable),
     finished_at = coalesce(finished_at, :at),
     finished_sequence = coalesce(finished_sequence, :sequence),
-    removed_at = :at, removal = :cause
+    removed_at = :at, removal = :cause, reference = NULL, metadata = NULL
 WHERE tenant = :tenant AND id = :id AND removed_at IS NULL
     AND (
         :cause = 'requested'
         OR {_EXPIRABLE} AND requeues <= :requeues
     )
 """  # noqa: S608  # likewise
+
+# After SET_REMOVED: what the client attached to a batch goes with the last of its documents.
+ERASE_BATCH_LABELS = """
+UPDATE batches SET reference = NULL, metadata = NULL
+WHERE tenant = :tenant
+    AND id = (SELECT batch_id FROM documents WHERE tenant = :tenant AND id = :id)
+    AND coalesce(reference, metadata) IS NOT NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM documents AS d
+        WHERE d.tenant = batches.tenant AND d.batch_id = batches.id AND d.removed_at IS NULL
+    )
+"""
 
 # :names is a JSON array of [tenant, id].
 SET_ERASED = """
@@ -241,7 +254,8 @@ SELECT
     d.model, d.seconds, d.input_tokens, d.output_tokens, d.code, d.reason, d.retryable,
     d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at,
     d.requeues, d.options, d.held, d.result_key, d.result_size,
-    d.result_sha256, d.fallback_from, d.warnings, d.quality, d.partial
+    d.result_sha256, d.fallback_from, d.warnings, d.quality, d.partial, d.reference,
+    d.metadata
 FROM documents AS d
 """
 
@@ -259,8 +273,8 @@ BATCH = (
     """
 SELECT
     b.tenant, b.id, b.priority, b.retention_days, b.submitted_at, b.completed_at, b.fingerprint,
-    b.engine_batch, b.engine_job, b.engine_status, b.engine_total, b.engine_completed,
-    b.engine_failed,
+    b.engine_batch, b.engine_job, b.engine_status, b.reference, b.metadata, b.engine_total,
+    b.engine_completed, b.engine_failed,
 """
     + _PROGRESS
     + """
@@ -380,20 +394,3 @@ WHERE d.{_READABLE}
 )
 
 PING = "SELECT 1"
-
-
-_USAGE_IN_RANGE = """
-FROM usage
-WHERE tenant = :tenant AND created_at BETWEEN :first AND :last
-"""
-
-_USAGE_FIGURES = """
-    count(*), ifnull(sum(pages), 0), ifnull(sum(input_tokens), 0), ifnull(sum(output_tokens), 0),
-    ifnull(sum(total_micros), 0)
-"""
-
-USAGE_TOTAL = "SELECT count(DISTINCT document_id)," + _USAGE_FIGURES + _USAGE_IN_RANGE
-
-USAGE_BY_OPERATION = (
-    "SELECT operation," + _USAGE_FIGURES + _USAGE_IN_RANGE + "GROUP BY operation ORDER BY operation"
-)

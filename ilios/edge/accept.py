@@ -9,34 +9,29 @@ draft-ietf-httpapi-idempotency-key-header's; its value may also stand without qu
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
-import structlog
 from aiohttp import web
 from msgspec import Struct
 
 from actors.blob_keys import new_suffix, original_key
-from bus import failpoints
-from bus.errors import AlreadyPublished, BusUnavailable, NotPublished
-from ilios.edge import browsers, lookup, multipart, passwords, requests, uploads
-from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge import browsers, multipart, passwords, publishing, requests, uploads
+from ilios.edge.context import EDGE, TENANT
 from ilios.edge.errors import HttpProblem
+from ilios.edge.publishing import HEADER, Accepted
 from ilios.formats.declaration import FormatOptions
 from ilios.visible import clean_name
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted, Operation, Remote, Stored
 from schemas.ids import id_from_digest, new_id
+from schemas.labels import NO_LABELS, Labels
 from schemas.options import ConversionOptions
-from schemas.records import DocumentRecord
-from schemas.requests import ConversionRequest, SubmitByUrl
-from schemas.states import REMOVED_STATES
+from schemas.requests import ConversionRequest, SubmitByUrl, SubmitFields
 
-HEADER = "Idempotency-Key"
 REPLAYED = web.RequestKey("replayed", bool)
 MAX_KEY_LENGTH = 255
 
@@ -49,33 +44,17 @@ _UNQUOTED = re.compile(r'[^"].*')
 _PRINTABLE = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
 
 _E = TypeVar("_E", DocumentSubmitted, BatchSubmitted)
-_R = TypeVar("_R", bound=ConversionRequest)
+_R = TypeVar("_R", bound=SubmitFields)
+_W = TypeVar("_W", bound=ConversionRequest)
 
-log = structlog.get_logger("edge")
 
-
-class Received(Struct, Generic[_E, _R], frozen=True):
+class Received(Struct, Generic[_E, _W], frozen=True):
     """A submission that is ready to be published: its event, its blobs, what the request wants."""
 
     event: _E
     blob_keys: tuple[str, ...]
-    wanted: _R
+    wanted: _W
     passwords: passwords.Passwords
-
-
-class Accepted(Struct, frozen=True):
-    """A submission on the log. ``prior`` are the documents an earlier, equal request has made."""
-
-    submitted_at: datetime
-    prior: list[DocumentRecord] | None
-
-
-class PriorSubmission(Struct, frozen=True):
-    """What the first request under a key has made."""
-
-    fingerprint: str | None
-    submitted_at: datetime
-    documents: list[DocumentRecord]
 
 
 async def receive_document(
@@ -86,6 +65,7 @@ async def receive_document(
 ) -> Received[DocumentSubmitted, _R]:
     """Store the document of a request under a new id, or the one its idempotency key stands for.
 
+    ``priority`` is that of a request which names none.
     ``kinds`` are what the fields of a form, and the members of a JSON body, are parsed into.
 
     :raises HttpProblem: the request cannot be accepted; nothing of it is stored.
@@ -124,14 +104,18 @@ async def receive_document(
     event = DocumentSubmitted(
         document_id=new_document_id,
         tenant=tenant,
-        priority=priority,
+        priority=wanted.priority or priority,
         source=source,
         file_name=file_name,
         retention_days=wanted.retention_days,
         operation=operation,
         submitted_at=datetime.now(UTC),
-        fingerprint=fingerprint(operation, sources, fields, wanted.options) if key else None,
+        fingerprint=fingerprint(operation, sources, fields, wanted.options, wanted.labels)
+        if key
+        else None,
         options=options,
+        reference=wanted.labels.reference,
+        metadata=wanted.labels.metadata,
     )
     if content_type is not None:
         event = msgspec.structs.replace(event, content_type=content_type)
@@ -147,36 +131,11 @@ async def accept(
     *,
     only_first: bool = False,
 ) -> Accepted:
-    """Publish a submission, unless the same request has published one before.
-
-    ``blob_keys`` are the originals it brought, deleted unless they are those of the event on the
-    log. ``given`` are passwords; the first request's count. ``only_first`` publishes an event
-    without a fingerprint only where its id has none; what is there then counts as the same.
-
-    :raises HttpProblem: the idempotency key was used for another request (422), or what was made
-        under it is no longer there (410).
-    """
-    edge, given = request.app[EDGE], given or {}
-    # Under an idempotency key a repetition may have sealed them by now, and needs them.
-    sealed = () if event.fingerprint else passwords.sealed_keys(event.tenant, given)
-    async with delete_unless_published(edge, event, (*blob_keys, *sealed)):
-        prior = await _publish_once(edge, event, blob_keys, given, only_first=only_first)
-    assert event.submitted_at is not None
-    if prior is not None:
-        request[REPLAYED] = event.fingerprint is not None
-        await uploads.discard(edge.blobs, *blob_keys)
-        return Accepted(prior.submitted_at, prior.documents)
-    if isinstance(event, BatchSubmitted):
-        log.info(
-            "batch accepted",
-            batch_id=event.batch_id,
-            tenant=event.tenant,
-            documents=len(event.documents),
-        )
-    else:
-        size = event.source.size if isinstance(event.source, Stored) else None
-        log.info("document accepted", document_id=event.document_id, tenant=event.tenant, size=size)
-    return Accepted(event.submitted_at, None)
+    """Publish the submission of a request; as ``publishing.accept``."""
+    edge = request.app[EDGE]
+    accepted = await publishing.accept(edge, event, blob_keys, given, only_first=only_first)
+    request[REPLAYED] = accepted.replayed
+    return accepted
 
 
 def choose_id(tenant: str, key: str | None) -> str:
@@ -189,7 +148,11 @@ def parse_key(request: web.Request) -> str | None:
 
     :raises HttpProblem: it is not one (400).
     """
-    values = request.headers.getall(HEADER, [])
+    return parse_key_values(request.headers.getall(HEADER, []))
+
+
+def parse_key_values(values: Sequence[str]) -> str | None:
+    """Return the idempotency key of the header, which may be absent. Errors as ``parse_key``."""
     if not values:
         return None
     value = values[0].strip()
@@ -216,6 +179,7 @@ def fingerprint(
     sources: Sequence[tuple[Any, ...]],
     fields: Mapping[str, str],
     options: ConversionOptions,
+    labels: Labels = NO_LABELS,
 ) -> str:
     """Return a digest of a request that its repetitions share with no other one."""
     names = (*FINGERPRINTED_FIELDS, *FormatOptions.__struct_encode_fields__)
@@ -225,7 +189,19 @@ def fingerprint(
         value = getattr(options, name)
         if name not in FINGERPRINTED_FIELDS and value != getattr(defaults, name):
             chosen.append((name, value))
+    chosen += labels_to_hash(labels)
     return hashlib.sha256(msgspec.json.encode((operation, sources, chosen))).hexdigest()
+
+
+def labels_to_hash(labels: Labels) -> list[tuple[str, Any]]:
+    """Return the labels that were given, as they are hashed into a fingerprint."""
+    found: list[tuple[str, Any]] = []
+    if labels.reference is not None:
+        found.append(("reference", labels.reference))
+    if labels.metadata is not None:
+        canonical = msgspec.json.encode(labels.metadata, order="sorted").decode()
+        found.append(("metadata", canonical))
+    return found
 
 
 async def mark_replayed(request: web.Request, response: web.StreamResponse) -> None:
@@ -282,119 +258,3 @@ def as_texts(given: Mapping[str, Any]) -> dict[str, str]:
 def name_of_url(url: str, file_name: str | None) -> str:
     """Return a name for a document of a URL: the given one, or the last part of the path."""
     return clean_name(file_name or unquote(urlsplit(url).path.rpartition("/")[2]))
-
-
-@asynccontextmanager
-async def delete_unless_published(
-    edge: Edge, event: DocumentSubmitted | BatchSubmitted, blob_keys: tuple[str, ...]
-) -> AsyncIterator[None]:
-    """Delete the stored originals when the body of the context fails to publish their event.
-
-    Not when it is cancelled: the event may be on the log by then. If it is not, the bytes are
-    orphans that nobody refers to, and are swept. The same goes for a request that can be repeated
-    when the log did not answer: what the client does next will show. But not when it was certainly
-    not published: clients that repeat it for as long as the bus is away would fill the volume.
-    """
-    try:
-        yield
-    except Exception as error:
-        certainly_unpublished = isinstance(error, NotPublished) or not isinstance(
-            error, BusUnavailable
-        )
-        if certainly_unpublished or not event.fingerprint:
-            await uploads.discard(edge.blobs, *blob_keys)
-        raise
-
-
-async def _publish_once(
-    edge: Edge,
-    event: DocumentSubmitted | BatchSubmitted,
-    blob_keys: tuple[str, ...],
-    given: passwords.Passwords,
-    *,
-    only_first: bool,
-) -> PriorSubmission | None:
-    """Publish a submission, or return what the same request has made before."""
-    failpoints.reach("edge.stored")
-    if event.fingerprint is None:
-        try:
-            await _publish_first(edge, event, given)
-        except AlreadyPublished:
-            if only_first:
-                assert event.submitted_at is not None
-                return PriorSubmission(None, event.submitted_at, [])
-            # The id is new: only an earlier try of this publish can have had it.
-        return None
-    try:
-        prior = await _find_prior(edge, event)
-    except BusUnavailable as error:
-        raise NotPublished(str(error)) from error
-    if prior is None:
-        try:
-            await _publish_first(edge, event, given)
-            return None
-        except AlreadyPublished:
-            prior = await _find_prior(edge, event)
-    if prior is None or prior.fingerprint != event.fingerprint:
-        raise HttpProblem(
-            422,
-            "idempotency_key_reused",
-            f"This {HEADER} was used for another request; use a new one for each request",
-        )
-    if all(document.state in REMOVED_STATES for document in prior.documents):
-        raise HttpProblem(
-            410,
-            "document_removed",
-            "What was submitted under this Idempotency-Key was cancelled or deleted; "
-            "use a new one to submit it again",
-        )
-    return None if _is_own(event, blob_keys, prior) else prior
-
-
-def _is_own(
-    event: DocumentSubmitted | BatchSubmitted, blob_keys: tuple[str, ...], prior: PriorSubmission
-) -> bool:
-    """Whether it is this very event, of which only the acknowledgement was lost."""
-    if not blob_keys:
-        return prior.submitted_at == event.submitted_at
-    original = prior.documents[0].original
-    return original is not None and original.key in blob_keys
-
-
-async def _publish_first(
-    edge: Edge, event: DocumentSubmitted | BatchSubmitted, given: passwords.Passwords
-) -> None:
-    """Seal the passwords of a submission and publish it.
-
-    :raises AlreadyPublished: its id is taken.
-    """
-    await passwords.seal(edge, event.tenant, given)
-    await edge.publisher.publish_if_first(event)
-    failpoints.reach("edge.published")
-
-
-async def _find_prior(
-    edge: Edge, event: DocumentSubmitted | BatchSubmitted
-) -> PriorSubmission | None:
-    """Return what has the event's id: of its own kind first, then of the other."""
-    if isinstance(event, BatchSubmitted):
-        tenant, name, kinds = event.tenant, event.batch_id, (_prior_batch, _prior_document)
-    else:
-        tenant, name, kinds = event.tenant, event.document_id, (_prior_document, _prior_batch)
-    for kind in kinds:
-        if (prior := await kind(edge, tenant, name)) is not None:
-            return prior
-    return None
-
-
-async def _prior_document(edge: Edge, tenant: str, name: str) -> PriorSubmission | None:
-    found = await lookup.get_document(edge, tenant, name)
-    return PriorSubmission(found.fingerprint, found.submitted_at, [found]) if found else None
-
-
-async def _prior_batch(edge: Edge, tenant: str, name: str) -> PriorSubmission | None:
-    found = await lookup.get_batch(edge, tenant, name)
-    if found is None:
-        return None
-    documents = await lookup.batch_documents(edge, found)
-    return PriorSubmission(found.fingerprint, found.submitted_at, documents)

@@ -4,6 +4,7 @@ While the service starts, a small application answers health checks, and 503 to 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from ilios.edge import (
     accept,
     archives,
     auth,
+    batch_cancellation,
     batch_downloads,
     batches,
     content,
@@ -22,18 +24,24 @@ from ilios.edge import (
     document_pages,
     documents,
     errors,
+    hang_ups,
     health,
+    history,
     middleware,
     pages,
+    preferences,
+    resource,
     server,
     upload_urls,
     uploads,
     usage,
+    waits,
 )
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
-from schemas.replies import HealthReport
+from ilios.runtime.fair_semaphore import FairSemaphore
+from schemas.service_replies import HealthReport
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays open."""
@@ -49,7 +57,10 @@ DECLARED = operations_of(
     document_pages,
     batches,
     batch_downloads,
+    batch_cancellation,
     upload_urls,
+    resource,
+    history,
     usage,
     pages,
     health,
@@ -74,31 +85,37 @@ def make_app(edge: Edge) -> web.Application:
     app[EDGE] = edge
     app[auth.API_KEYS] = keys
     app[SHUTTING_DOWN] = asyncio.Event()
-    app[upload_urls.UPLOAD_LOCKS] = upload_urls.KeyedLock()
     limits = edge.limits
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
     app[document_pages.FOLLOWERS] = asyncio.Semaphore(limits.max_followers)
-    app[archives.ARCHIVE_SLOTS] = asyncio.Semaphore(archives.MAX_OPEN)
+    app[archives.ARCHIVE_SLOTS] = FairSemaphore(archives.MAX_OPEN)
+    app[waits.WAIT_SLOTS] = waits.WaitSlots(
+        limits.max_connections, multi_tenant=len(edge.api_keys) > 1
+    )
+    app[hang_ups.HANG_UPS] = hang_ups.HangUps(edge)
     app.on_shutdown.append(_signal_shutdown)
+    app.on_cleanup.append(_close_hang_ups)
     app.on_response_prepare.append(middleware.on_response_prepare)
     app.on_response_prepare.append(accept.mark_replayed)
+    app.on_response_prepare.append(preferences.add_applied)
     app[OPERATIONS] = DECLARED
     app.router.add_get(pages.FILES_PATH, pages.file)
+    paths = Counter(one.path for one in DECLARED)
     for one in DECLARED:
-        _add_route(app.router, one)
+        _add_route(app.router, one, alone=paths[one.path] == 1)
     return app
 
 
-def _add_route(router: web.UrlDispatcher, operation: Operation) -> None:
+def _add_route(router: web.UrlDispatcher, operation: Operation, *, alone: bool) -> None:
     defer = uploads.defer_continue if operation.body is not None else None
     if operation.method == "GET":
         router.add_get(operation.path, operation.handle)
         return
     resource = router.add_resource(operation.path)
     resource.add_route(operation.method, operation.handle, expect_handler=defer)
-    if operation.method == "POST" and "{" not in operation.path:
+    if operation.method == "POST" and alone and "{" not in operation.path:
         # Or other methods would go on to the resources that take any name as an id.
         resource.add_route("*", errors.only_post)
 
@@ -127,6 +144,10 @@ async def serve_edge(
         log.info("edge listening", host=sockets.host, port=sockets.port)
         yield
     log.info("edge closed")
+
+
+async def _close_hang_ups(app: web.Application) -> None:
+    await app[hang_ups.HANG_UPS].close()
 
 
 async def _signal_shutdown(app: web.Application) -> None:

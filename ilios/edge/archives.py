@@ -21,7 +21,10 @@ from msgspec import Struct
 
 from actors import sniffing
 from actors.ports import Blobs
-from ilios.edge.errors import HttpProblem
+from ilios.edge import archive_names
+from ilios.edge.context import TENANT
+from ilios.edge.errors import RETRY_AFTER, HttpProblem
+from ilios.runtime.fair_semaphore import FairSemaphore
 from ilios.visible import MAX_NAME_BYTES, clean_name
 from schemas.documents import Blob
 
@@ -29,7 +32,13 @@ ARCHIVE_NUMBER = 999
 """Number of the place of an archive among the documents of its batch: beyond all of theirs."""
 
 MAX_OPEN = 2
-"""Archives unpacked at once; each occupies a thread."""
+"""Archives unpacked at once, and one more for a tenant without one; each occupies a thread."""
+
+WAIT_SECONDS = 60.0
+"""How long an archive waits until it is unpacked: those before it hold bytes on the disk."""
+
+UNPACK_SECONDS = 300.0
+"""How long one may take to be unpacked: a slow store would have the others wait for it."""
 
 MAX_DIRECTORY_BYTES = 1024 * 1024
 """Bytes of an archive's directory: ten thousand names, of which a hundred can be documents."""
@@ -46,7 +55,6 @@ RATIO_FROM_BYTES = 64 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 READ_BYTES = 1024 * 1024
 ENCRYPTED = 1 << 0
-UTF_8 = 1 << 11
 
 _SYSTEM_FILES = re.compile(r"(?:^|/)(?:__MACOSX/|\.DS_Store$|\._[^/]*$|Thumbs\.db$|desktop\.ini$)")
 _DRIVE = re.compile(r"^[A-Za-z]:")
@@ -62,7 +70,7 @@ _DAMAGED: tuple[type[Exception], ...] = (
 )
 _DAMAGED += (struct.error, ValueError, OverflowError)
 
-ARCHIVE_SLOTS = web.AppKey("archive_slots", asyncio.Semaphore)
+ARCHIVE_SLOTS = web.AppKey("archive_slots", FairSemaphore)
 
 _T = TypeVar("_T")
 
@@ -128,20 +136,36 @@ async def is_archive(blobs: Blobs, key: str) -> bool:
 
 @asynccontextmanager
 async def open_archive(
-    app: web.Application, blobs: Blobs, blob: Blob, key: str
+    request: web.Request, blobs: Blobs, blob: Blob, key: str
 ) -> AsyncIterator[Archive]:
     """Move a stored archive to another key and open it; it is deleted in the end.
 
-    :raises HttpProblem: it is damaged or protected, or unpacks to too much (400).
+    :raises HttpProblem: it is damaged or protected, or unpacks to too much (400), or the service
+        cannot unpack it in time (503).
     """
-    async with app[ARCHIVE_SLOTS]:
-        await blobs.move(blob.key, key)
-        moved = Blob(key, blob.size, blob.sha256)
-        file = _BoundedReader(_BlobFile(blobs, moved, asyncio.get_running_loop()), READ_BYTES)
-        archive = await _in_thread(lambda: Archive(ZipFile(file)))
-        archive.check(blob.size)
-        yield archive
-        await blobs.delete(key)
+    slot = request.app[ARCHIVE_SLOTS].slot(tenant=request[TENANT], wait_timeout=WAIT_SECONDS)
+    try:
+        async with slot, asyncio.timeout(UNPACK_SECONDS):
+            await blobs.move(blob.key, key)
+            moved = Blob(key, blob.size, blob.sha256)
+            file = _BoundedReader(_BlobFile(blobs, moved, asyncio.get_running_loop()), READ_BYTES)
+            archive = await _in_thread(lambda: Archive(ZipFile(file)))
+            archive.check(blob.size)
+            yield archive
+            await blobs.delete(key)
+    except TimeoutError as error:
+        raise _busy() from error
+
+
+def _busy() -> HttpProblem:
+    return HttpProblem(
+        503,
+        "overloaded",
+        "The service cannot unpack the ZIP archive in time",
+        detail="The service cannot unpack the ZIP archive in time; try again later, or submit its "
+        "files in smaller archives.",
+        headers={"Retry-After": RETRY_AFTER},
+    )
 
 
 async def _in_thread(step: Callable[[], _T], what: str = "it") -> _T:
@@ -151,11 +175,8 @@ async def _in_thread(step: Callable[[], _T], what: str = "it") -> _T:
         raise _refused(f"{what} is damaged, or of an unsupported kind") from error
 
 
-def display_name(info: ZipInfo) -> str:
+def display_name(name: str) -> str:
     """Return the name of a file with its folders, as ``letters » one.pdf``."""
-    name = info.filename
-    if not info.flag_bits & UTF_8:
-        name = _undeclared(name)
     parts = re.split(r"[/\\]", _DRIVE.sub("", name))
     *folders, last = [clean_name(part) for part in parts if part.strip(" .")] or [clean_name("")]
     while folders and len(FOLDER.join((*folders, last)).encode()) > MAX_NAME_BYTES:
@@ -163,18 +184,11 @@ def display_name(info: ZipInfo) -> str:
     return FOLDER.join((*folders, last))
 
 
-def _undeclared(name: str) -> str:
-    """Return a name without the mark of UTF-8, which many programs leave out: UTF-8, or CP437."""
-    try:
-        return name.encode("cp437").decode()
-    except UnicodeError:
-        return name
-
-
 def _entries(opened: ZipFile) -> list[Entry]:
+    infos = opened.infolist()
     return [
-        Entry(display_name(info), info.file_size, info)
-        for info in opened.infolist()
+        Entry(display_name(name), info.file_size, info)
+        for info, name in zip(infos, archive_names.names(infos), strict=True)
         if not info.is_dir() and not _SYSTEM_FILES.search(info.filename)
     ]
 

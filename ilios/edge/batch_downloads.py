@@ -246,6 +246,8 @@ def _batch_line(document: DocumentRecord) -> BatchLine:
         warnings=document.warnings or UNSET,
         quality=document.quality or UNSET,
         partial=document.partial or UNSET,
+        reference=document.reference or UNSET,
+        client_metadata=responses.given(document.metadata),
     )
 
 
@@ -285,6 +287,8 @@ def _manifest(batch: BatchRecord, documents: list[DocumentRecord], output: Outpu
             _manifest_entry(number, document, output)
             for number, document in enumerate(documents, 1)
         ],
+        reference=batch.reference or UNSET,
+        client_metadata=responses.given(batch.metadata),
     )
 
 
@@ -306,6 +310,8 @@ def _manifest_entry(number: int, document: DocumentRecord, output: Output) -> Ma
         warnings=document.warnings or UNSET,
         quality=document.quality or UNSET,
         partial=document.partial or UNSET,
+        reference=document.reference or UNSET,
+        client_metadata=responses.given(document.metadata),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import accept, lookup, requests, responses, uploads
@@ -28,6 +28,8 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
+from ilios.edge.responses import Answer
+from ilios.edge.waits import WaitQuery, wait_for_batch
 from schemas import replies
 from schemas.batches import MAX_BATCH_DOCUMENTS, BatchDocument, BatchSubmitted, document_id
 from schemas.documents import Remote, Stored
@@ -39,8 +41,8 @@ from schemas.states import DocumentState
 
 TAG = "Batches"
 OPERATION = "batch"
-MAX_JSON_BYTES = 512 * 1024
-"""Bytes of a batch of addresses: a hundred of the longest, and what stands around them."""
+MAX_JSON_BYTES = 960 * 1024
+"""Bytes of a batch of addresses: a hundred of the longest, with their metadata."""
 
 _FILES = {
     "type": "array",
@@ -52,7 +54,7 @@ _FILES = {
 }
 
 
-class StatusQuery(Struct, frozen=True):
+class StatusQuery(WaitQuery, frozen=True):
     """The query of a batch's status."""
 
     details: Annotated[Boolean, Meta(description="`true` adds every document of the batch.")] = (
@@ -94,7 +96,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when every document is stored and the log has the batch."""
     received = await _receive(request)
     accepted = await accept.accept(request, received.event, received.blob_keys, received.passwords)
-    return _accepted_response(received.event, accepted.submitted_at)
+    return responses.answer_response(accepted_answer(received.event, accepted.submitted_at))
 
 
 @operation(
@@ -116,9 +118,15 @@ async def submit(request: web.Request) -> web.StreamResponse:
 )
 async def status(request: web.Request) -> web.StreamResponse:
     """Answer with the progress of a batch, and with ``?details=true`` of each document."""
-    edge = request.app[EDGE]
-    detailed = requests.parse_texts(StatusQuery, request.query).details
+    wanted = requests.parse_texts(StatusQuery, request.query)
     batch = await lookup.get_batch_or_404(request)
+    batch = await wait_for_batch(request, batch, wanted.wait)
+    answer = await status_answer(request.app[EDGE], batch, wanted.details)
+    return responses.answer_response(answer)
+
+
+async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answer:  # noqa: FBT001  # a parameter of the request
+    """Return the progress of a batch, ``detailed`` with each of its documents."""
     progress = batch.progress
     # The last document ends in the database a moment before its batch.
     closing = progress.is_finished and batch.completed_at is None
@@ -136,9 +144,16 @@ async def status(request: web.Request) -> web.StreamResponse:
         else msgspec.UNSET,
         mistral_batch_job_id=(engine_batch and engine_batch.job) or msgspec.UNSET,
         mistral_status=_mistral_status(engine_batch),
+        reference=batch.reference or msgspec.UNSET,
+        client_metadata=responses.given(batch.metadata),
     )
     headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
-    return responses.json_response(body, 200, headers)
+    return Answer(200, body, headers)
+
+
+def status_headers(batch_id: str) -> dict[str, str]:
+    """Return the headers that point a client to the status of a batch."""
+    return {"Location": f"/v1/batch/status/{batch_id}", "Retry-After": responses.POLL_AFTER}
 
 
 def progress_reply(batch: BatchRecord) -> replies.BatchProgress:
@@ -175,10 +190,14 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
                 document_id=document_id(batch_id, number),
                 source=Remote(one.url),
                 file_name=accept.name_of_url(one.url, one.file_name),
+                reference=one.labels.reference,
+                metadata=one.labels.metadata,
             )
             for number, one in enumerate(by_url.documents, 1)
         ]
-        sources: list[tuple[Any, ...]] = [(one.url, one.file_name) for one in by_url.documents]
+        sources: list[tuple[Any, ...]] = [
+            (one.url, one.file_name, *accept.labels_to_hash(one.labels)) for one in by_url.documents
+        ]
         fields: Mapping[str, str] = accept.as_texts(given)
         options = _batch_options(edge, wanted)
         own_passwords = [one.password for one in by_url.documents]
@@ -219,9 +238,13 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         priority=wanted.priority,
         retention_days=wanted.retention_days,
         submitted_at=datetime.now(UTC),
-        fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options) if key else None,
+        fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options, wanted.labels)
+        if key
+        else None,
         options=options,
         engine_batch=wanted.use_mistral_batch,
+        reference=wanted.labels.reference,
+        metadata=wanted.labels.metadata,
     )
     return accept.Received(event, blob_keys, wanted, passwords)
 
@@ -245,8 +268,8 @@ def _batch_options(edge: Edge, wanted: BatchFields) -> ConversionOptions:
     return requests.check_engine(edge, wanted.options, mistral_batch=wanted.use_mistral_batch)
 
 
-def _accepted_response(event: BatchSubmitted, submitted_at: datetime) -> web.Response:
-    """Answer a submission: the same for the first request and for its repetitions."""
+def accepted_answer(event: BatchSubmitted, submitted_at: datetime) -> Answer:
+    """Return the answer to a submission: the same for the first request and its repetitions."""
     documents = []
     for document in event.documents:
         source = document.source
@@ -255,18 +278,21 @@ def _accepted_response(event: BatchSubmitted, submitted_at: datetime) -> web.Res
                 id=document.document_id,
                 file_name=document.file_name,
                 file_size=source.size if isinstance(source, Stored) else msgspec.UNSET,
+                reference=document.reference or msgspec.UNSET,
+                client_metadata=responses.given(document.metadata),
             )
         )
-    status_url = f"/v1/batch/status/{event.batch_id}"
+    headers = status_headers(event.batch_id)
     body = replies.BatchSubmitted(
         batch_id=event.batch_id,
         total_documents=len(documents),
         documents=documents,
         created_at=format_instant(submitted_at),
-        status_url=status_url,
+        status_url=headers["Location"],
+        reference=event.reference or msgspec.UNSET,
+        client_metadata=responses.given(event.metadata),
     )
-    headers = {"Location": status_url, "Retry-After": responses.POLL_AFTER}
-    return responses.json_response(body, 202, headers)
+    return Answer(202, body, headers)
 
 
 def _mistral_status(state: EngineBatch | None) -> replies.MistralStatus | msgspec.UnsetType:
@@ -291,4 +317,6 @@ def _document_status(document: DocumentRecord) -> replies.BatchDocumentStatus:
         warnings=document.warnings or msgspec.UNSET,
         quality=document.quality or msgspec.UNSET,
         partial=document.partial or msgspec.UNSET,
+        reference=document.reference or msgspec.UNSET,
+        client_metadata=responses.given(document.metadata),
     )

@@ -62,8 +62,7 @@ async def send(
         return await _send_all(request, blobs, blob, headers, result)
     headers["Content-Range"] = f"bytes {byte_range.start}-{byte_range.stop - 1}/{blob.size}"
     if blob.size <= MAX_BUFFERED_BYTES:
-        whole = await _read_verified(blobs, blob, result)
-        part = whole[byte_range.start : byte_range.stop]
+        part = await read_part(blobs, blob, byte_range, result)
         return web.Response(status=206, body=part, headers=headers)
     response = _new_response(206, len(byte_range), headers)
     async with aclosing(blobs.read(blob.key, byte_range.start, byte_range.stop)) as pieces:
@@ -116,11 +115,7 @@ async def send_rendered(
 
     :raises HttpProblem: a condition failed (412), or one of the blobs is gone (410).
     """
-    # All the answer is made of, so it changes with every byte of it, also when ilios adds members.
-    before, after = split_at_content(reply)
-    parts = (before, blob.sha256.encode(), after, result.sha256.encode() if result else b"")
-    how = (__version__, output.format.suffix, output.options)
-    tag = hashlib.sha256(b"".join((*parts, msgspec.json.encode(how)))).hexdigest()
+    tag = rendered_tag(blob, output, reply, result)
     headers = headers | {"ETag": f'"{tag}"'}
     if _is_not_modified(request, tag):
         return _not_modified(headers)
@@ -139,6 +134,15 @@ async def send_rendered(
         async for piece in whole:
             await response.write(piece)
     return response
+
+
+def rendered_tag(blob: Blob, output: Output, reply: DocumentContent, result: Blob | None) -> str:
+    """Return the entity tag of a document as a format renders it."""
+    # All the answer is made of, so it changes with every byte of it, also when ilios adds members.
+    before, after = split_at_content(reply)
+    parts = (before, blob.sha256.encode(), after, result.sha256.encode() if result else b"")
+    how = (__version__, output.format.suffix, output.options)
+    return hashlib.sha256(b"".join((*parts, msgspec.json.encode(how)))).hexdigest()
 
 
 async def rendered_chunks(
@@ -296,10 +300,26 @@ def _requested_range(request: web.Request, blob: Blob) -> range | None:
         if last and int(last) < int(first):
             return None
     if start >= stop:
-        raise HttpProblem(
-            416,
-            "range_not_satisfiable",
-            "The document has no such range",
-            headers={"Content-Range": f"bytes */{blob.size}"},
-        )
+        raise no_such_range(blob)
     return range(start, stop)
+
+
+def no_such_range(blob: Blob) -> HttpProblem:
+    """Return the answer to a request for a part that a blob does not have."""
+    return HttpProblem(
+        416,
+        "range_not_satisfiable",
+        "The document has no such range",
+        headers={"Content-Range": f"bytes */{blob.size}"},
+    )
+
+
+async def read_part(blobs: Blobs, blob: Blob, part: range, result: Blob | None) -> bytes:
+    """Return a part of a blob from memory. Errors as ``send``."""
+    if blob.size <= MAX_BUFFERED_BYTES:
+        return (await _read_verified(blobs, blob, result))[part.start : part.stop]
+    try:
+        async with aclosing(blobs.read(blob.key, part.start, part.stop)) as pieces:
+            return b"".join([piece async for piece in pieces])
+    except BlobNotFound:
+        raise _gone_problem(blob) from None

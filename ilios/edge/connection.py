@@ -49,7 +49,9 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_answered_body",
         "_busy",
+        "_closed_here",
         "_deadline",
+        "_ends_with_client",
         "_half_closed",
         "_has_key",
         "_is_reading_paused",
@@ -59,6 +61,7 @@ class Connection(web.RequestHandler):
         "_reading_header",
         "_remote",
         "_request",
+        "client_left",
         "is_admitted",
         "network",
     )
@@ -82,12 +85,16 @@ class Connection(web.RequestHandler):
         self._reading_header = False
         self._is_reading_paused = False
         self._half_closed = False
+        self._ends_with_client = False
+        self._closed_here = False
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
         self.is_admitted = True
         """Whether every request is answered; otherwise health checks only."""
         self.network = ""
         """The client's IPv4 address, or its IPv6 network."""
+        self.client_left = False
+        """Whether the connection is closed, and not by the service."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start reading, if there is room; asyncio would read 256 KiB at a time."""
@@ -105,6 +112,7 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Free the connection's slot."""
+        self.client_left = not self._closed_here
         self._cancel_deadline()
         self._limiter.remove(self)
         super().connection_lost(exc)
@@ -135,6 +143,8 @@ class Connection(web.RequestHandler):
         It looks the same as one whose client has gone, so it waits ``half_closed_timeout`` only.
         """
         response_due = self._busy and (self._last_body is None or self._last_body.is_eof())
+        if response_due and self._ends_with_client:
+            return False
         if response_due:
             self._half_closed = True
             self._limiter.mark_half_closed(self)
@@ -148,6 +158,7 @@ class Connection(web.RequestHandler):
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  # aiohttp's
         """Let the body and the response of the present request end, within ``timeout``."""
+        self._closed_here = True
         loop = asyncio.get_running_loop()
         began = loop.time()
         if timeout is not None and (body := self._arriving_body()) is not None:
@@ -171,6 +182,7 @@ class Connection(web.RequestHandler):
         self._answered_body = request.content
         finished = await super().finish_response(request, resp, start_time)
         self._request = None
+        self._ends_with_client = False
         if not self._messages:
             self._busy = False
             self._limiter.mark_idle(self)
@@ -209,10 +221,20 @@ class Connection(web.RequestHandler):
     def abort(self) -> None:
         """Close at once: waiting until a client has read what it was sent may take minutes."""
         self._cancel_deadline()
+        self._closed_here = True
         transport = self.transport
         self.force_close()
         if transport is not None and transport.get_write_buffer_size() > 0:
             transport.abort()
+
+    def end_with_client(self) -> None:
+        """Close as soon as the client closes its side, even before it is answered.
+
+        Otherwise a client that has gone is noticed when ``half_closed_timeout`` is over.
+        """
+        self._ends_with_client = True
+        if self._half_closed:
+            asyncio.get_running_loop().call_soon(self._close_if_unanswered)
 
     def mark_authenticated(self) -> None:
         """Note that the current request came with a valid key or signature."""
@@ -298,6 +320,17 @@ def mark_authenticated(request: web.BaseRequest) -> None:
     """Note that a request may do what it asks for: its connection outlasts anonymous ones."""
     if isinstance(request.protocol, Connection):
         request.protocol.mark_authenticated()
+
+
+def end_with_client(request: web.BaseRequest) -> None:
+    """Cancel the handler of a request as soon as its client closes its side of the connection."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.end_with_client()
+
+
+def has_hung_up(request: web.BaseRequest) -> bool:
+    """Whether the connection of a request is closed, and not by the service."""
+    return isinstance(request.protocol, Connection) and request.protocol.client_left
 
 
 def _raw_response(problem: HttpProblem) -> bytes:

@@ -1,8 +1,9 @@
 """The content of a document: its Markdown, its original, and the images of its pages."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Meta, Struct
 from actors.blob_keys import archived_key, image_key
 from actors.ports import BlobNotFound
 from ilios.edge import blob_responses, documents, lookup, requests, responses
+from ilios.edge.addresses import LEGACY, Addresses
 from ilios.edge.context import EDGE, Edge
 from ilios.edge.errors import (
     AUTHENTICATING,
@@ -70,7 +72,38 @@ _FAILED = Response(
 )
 NOT_MODIFIED = "It is what `If-None-Match` names."
 NO_RANGE = {416: ("range_not_satisfiable",)}
+SENDING_MARKDOWN = {
+    200: MARKDOWN_RESPONSE,
+    206: Response(
+        description="A part of the Markdown.",
+        content={MARKDOWN: TEXT},
+        headers=(*MARKDOWN_RESPONSE.headers, "Content-Range"),
+    ),
+    304: Response(description=NOT_MODIFIED, headers=MARKDOWN_RESPONSE.headers),
+}
+"""The answers with a completed document."""
 _ORIGINAL = {OCTET_STREAM: BYTES, "*/*": BYTES}
+_ORIGINAL_HEADERS = (*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition")
+SENDING_ORIGINAL = {
+    200: Response(
+        description="Its bytes, under the type they were found to be.",
+        content=_ORIGINAL,
+        headers=_ORIGINAL_HEADERS,
+    ),
+    206: Response(
+        description="A part of its bytes.",
+        content=_ORIGINAL,
+        headers=(*_ORIGINAL_HEADERS, "Content-Range"),
+    ),
+    304: Response(description=NOT_MODIFIED, headers=_ORIGINAL_HEADERS),
+    307: Response(
+        description="Its bytes are at `Location`, for five minutes; no key belongs there.",
+        headers=("Cache-Control", "Location"),
+    ),
+}
+"""The answers with an original."""
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 IMAGE_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp"}
 """Content types by the endings of names."""
@@ -108,17 +141,7 @@ class FormatQuery(FormatOptions, frozen=True, kw_only=True, rename="camel"):
     description="Ranges hold for the Markdown, not for the other formats.",
     parameters=(DOCUMENT_ID, RANGE, IF_NONE_MATCH, IF_MATCH),
     query=FormatQuery,
-    responses={
-        200: MARKDOWN_RESPONSE,
-        202: UNFINISHED_RESPONSE,
-        206: Response(
-            description="A part of the Markdown.",
-            content={MARKDOWN: TEXT},
-            headers=(*MARKDOWN_RESPONSE.headers, "Content-Range"),
-        ),
-        304: Response(description=NOT_MODIFIED, headers=MARKDOWN_RESPONSE.headers),
-        500: _FAILED,
-    },
+    responses=SENDING_MARKDOWN | {202: UNFINISHED_RESPONSE, 500: _FAILED},
     problems=(
         AUTHENTICATING,
         FINDING_DOCUMENT,
@@ -149,29 +172,12 @@ async def markdown(request: web.Request) -> web.StreamResponse:
     summary="The document as it was submitted",
     description="A document that is yet to be fetched from its address has no original.",
     parameters=(DOCUMENT_ID, RANGE, IF_NONE_MATCH, IF_MATCH),
-    responses={
-        200: Response(
-            description="Its bytes, under the type they were found to be.",
-            content=_ORIGINAL,
-            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
-        ),
+    responses=SENDING_ORIGINAL
+    | {
         202: Response(
             description="There is no original yet; ask again.",
             content={JSON: Unfinished},
             headers=("Location", "Retry-After"),
-        ),
-        206: Response(
-            description="A part of its bytes.",
-            content=_ORIGINAL,
-            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition", "Content-Range"),
-        ),
-        304: Response(
-            description=NOT_MODIFIED,
-            headers=(*CACHE_HEADERS, "Accept-Ranges", "Content-Disposition"),
-        ),
-        307: Response(
-            description="Its bytes are at `Location`, for five minutes; no key belongs there.",
-            headers=("Cache-Control", "Location"),
         ),
         500: Response(
             description="It could not be fetched; `error` has the reason.",
@@ -195,6 +201,14 @@ async def original(request: web.Request) -> web.StreamResponse:
             if failed
             else responses.unfinished_response(document)
         )
+    return await send_original(request, document, blob)
+
+
+async def send_original(
+    request: web.Request, document: DocumentRecord, blob: Blob
+) -> web.StreamResponse:
+    """Answer with the original of a document, or a redirect to it."""
+    edge = request.app[EDGE]
     headers = {
         # A publisher may have given a type that is fit for no header.
         "Content-Type": document.content_type
@@ -296,18 +310,22 @@ def parse_output(name: str, wanted: Struct, member: str = "format") -> Output:
 
 
 async def send_document(
-    request: web.Request, document: DocumentRecord, output: Output
+    request: web.Request,
+    document: DocumentRecord,
+    output: Output,
+    addresses: Addresses = LEGACY,
+    further_headers: Mapping[str, str] = NO_HEADERS,
 ) -> web.StreamResponse:
     """Answer with a completed document in a format."""
     edge, blob = request.app[EDGE], document.markdown
     assert blob is not None
     async with gone_if_removed(edge, document):
-        headers = responses.file_headers(document, output.format)
+        headers = responses.file_headers(document, output.format) | dict(further_headers)
         if output.format.render is None:
             return await blob_responses.send(
                 request, edge.blobs, blob, headers, result=document.result
             )
-        reply = responses.document_content(document)
+        reply = responses.document_content(document, addresses)
         return await blob_responses.send_rendered(
             request, edge.blobs, blob, output, reply, headers, result=document.result
         )

@@ -11,8 +11,9 @@ from aiohttp import web
 from msgspec import Struct
 
 from actors.ports import Blobs
-from bus.log import StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission
 from ilios.integrity.faults import Faults
+from ilios.runtime.keyed_lock import KeyedLock
 from schemas.batches import AnyBatchEvent
 from schemas.documents import (
     AnyDocumentEvent,
@@ -23,8 +24,14 @@ from schemas.documents import (
 )
 from schemas.options import EngineName
 from schemas.pages import DraftsReply
-from schemas.records import BatchRecord, DocumentRecord, OperationUsage, UsageTotal
-from schemas.replies import HealthReport
+from schemas.records import (
+    BatchRecord,
+    DocumentHistory,
+    DocumentRecord,
+    OperationUsage,
+    UsageTotal,
+)
+from schemas.service_replies import HealthReport
 
 
 class Publisher(Protocol):
@@ -46,6 +53,13 @@ class Publisher(Protocol):
         """
         ...
 
+    async def publish_after(self, event: AnyDocumentEvent, sequence: int) -> object:
+        """Publish an event unless the log has one about its document after ``sequence``.
+
+        :raises bus.errors.NewerEvents: it has; other errors as ``publish``.
+        """
+        ...
+
 
 class Log(Protocol):
     """Submissions on the log, which the database may not have yet."""
@@ -61,6 +75,10 @@ class Log(Protocol):
         """Return the batch that was submitted under this id. Errors as ``submission``."""
         ...
 
+    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
+        """Return the place and kind of the last event of a document. Errors as ``submission``."""
+        ...
+
 
 class Outcome(Protocol):
     """The end of one document."""
@@ -71,7 +89,7 @@ class Outcome(Protocol):
 
 
 class Outcomes(Protocol):
-    """Notifies of the ends of documents."""
+    """Notifies of the ends of documents and batches."""
 
     def watch(
         self, tenant: str, document_id: str, priority: int | None = None
@@ -80,6 +98,10 @@ class Outcomes(Protocol):
 
         Without ``priority`` it is listened to by itself, whatever its priority is.
         """
+        ...
+
+    def watch_batch(self, tenant: str, batch_id: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Listen to one batch; the event is set when it ends."""
         ...
 
 
@@ -103,6 +125,10 @@ class DocumentQueries(Protocol):
 
     async def document(self, tenant: str, document_id: str) -> DocumentRecord | None:
         """Return the tenant's document, or None."""
+        ...
+
+    async def history(self, tenant: str, document_id: str) -> DocumentHistory:
+        """Return what happened to the tenant's document, as far as it is recorded."""
         ...
 
 
@@ -250,6 +276,8 @@ class Edge:
     """Whether the core of the service answers; one that hangs needs a restart."""
     check_faults: Callable[[], None] = lambda: None
     """Checks for faults; called before an accepted write is answered."""
+    upload_locks: KeyedLock = field(default_factory=KeyedLock)
+    """By tenant and document: requests that complete or withdraw the same upload take turns."""
 
 
 EDGE = web.AppKey("edge", Edge)

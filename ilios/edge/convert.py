@@ -7,7 +7,16 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from ilios.edge import accept, content, documents, lookup, responses
+from ilios.edge import (
+    accept,
+    connection,
+    content,
+    documents,
+    lookup,
+    preferences,
+    publishing,
+    responses,
+)
 from ilios.edge.content import FormatName
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
 from ilios.edge.documents import UploadQuery
@@ -18,6 +27,7 @@ from ilios.edge.errors import (
     SUBMITTING,
     HttpProblem,
 )
+from ilios.edge.hang_ups import HANG_UPS
 from ilios.edge.operation import IDEMPOTENCY_KEY, Response, operation
 from ilios.formats import DEFAULT_FORMAT
 from ilios.formats.declaration import ChunkSize
@@ -51,10 +61,17 @@ class ConvertByUrl(SubmitByUrl, frozen=True, kw_only=True, rename="camel"):
     summary="Convert a document and wait for its Markdown",
     description="The same as submitting, waiting and reading, in one request. When it takes too "
     "long the answer is 202, and the conversion goes on. A client that hangs up ends the waiting, "
-    "not the conversion. The codes of a document that cannot be converted are the engine's: "
-    "`corrupt`, `password_protected`, `password_incorrect`, "
+    "not the conversion, unless it prefers that. The codes of a document that cannot be "
+    "converted are the engine's: `corrupt`, `password_protected`, `password_incorrect`, "
     "`unsupported_type`, `timeout` and others.",
-    parameters=(IDEMPOTENCY_KEY,),
+    parameters=(
+        IDEMPOTENCY_KEY,
+        preferences.describe(
+            "`wait=SECONDS` answers 202 after that time if it is shorter than the service's own, "
+            "`respond-async` at once. `cancel-on-disconnect` cancels the document when the client "
+            "closes the connection before the answer, unless another request waits for it."
+        ),
+    ),
     query=UploadQuery,
     fields=ConvertFields,
     json=ConvertByUrl,
@@ -63,12 +80,20 @@ class ConvertByUrl(SubmitByUrl, frozen=True, kw_only=True, rename="camel"):
         200: Response(
             description=content.MARKDOWN_RESPONSE.description,
             content=content.MARKDOWN_RESPONSE.content,
-            headers=(*content.MARKDOWN_RESPONSE.headers, "Idempotent-Replayed"),
+            headers=(
+                *content.MARKDOWN_RESPONSE.headers,
+                "Idempotent-Replayed",
+                preferences.APPLIED_HEADER,
+            ),
         ),
         202: Response(
             description="It takes longer; ask again at `Location`.",
             content=content.UNFINISHED_RESPONSE.content,
-            headers=(*content.UNFINISHED_RESPONSE.headers, "Idempotent-Replayed"),
+            headers=(
+                *content.UNFINISHED_RESPONSE.headers,
+                "Idempotent-Replayed",
+                preferences.APPLIED_HEADER,
+            ),
         ),
     },
     problems=(*SUBMITTING, SENDING_BLOB, GONE, {422: (OTHER_CODES,)}),
@@ -77,15 +102,19 @@ async def convert(request: web.Request) -> web.StreamResponse:
     """Answer with the document in its format, or with 202 and a location when that takes too long.
 
     A document that cannot be converted is a 422 with the reason. A client that hangs up ends the
-    waiting, not the conversion.
+    waiting, and with ``Prefer: cancel-on-disconnect`` the conversion as well.
     """
-    edge = request.app[EDGE]
+    edge, wanted = request.app[EDGE], preferences.parse(request)
+    within = wanted.wait_within(edge.limits.convert_timeout, edge.limits.convert_timeout)
+    preferences.mark_applied(request, wanted, within)
+    if wanted.cancel_on_disconnect:
+        connection.end_with_client(request)
     received = await accept.receive_document(
         request, "convert-immediate", IMMEDIATE_PRIORITY, (ConvertFields, ConvertByUrl)
     )
     event = received.event
     async with AsyncExitStack() as stack:
-        async with accept.delete_unless_published(edge, event, received.blob_keys):
+        async with publishing.delete_unless_published(edge, event, received.blob_keys):
             output = content.parse_output(received.wanted.format, received.wanted)
             # Listening begins before the event is published, or a quick end would be missed. What
             # was submitted before under the same key may have another priority.
@@ -93,12 +122,30 @@ async def convert(request: web.Request) -> web.StreamResponse:
             outcome = await stack.enter_async_context(
                 edge.outcomes.watch(event.tenant, event.document_id, priority)
             )
-        accepted = await accept.accept(request, event, received.blob_keys, received.passwords)
+        waiting = stack.enter_context(
+            request.app[HANG_UPS].waiting(request, event, cancels=wanted.cancel_on_disconnect)
+        )
+        accepted = await waiting.accept(
+            accept.accept(request, event, received.blob_keys, received.passwords)
+        )
         document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
         if document.state in UNFINISHED_STATES:
             # Of a repeated request: what the first one has begun.
             first_event = msgspec.structs.replace(event, submitted_at=document.submitted_at)
-            document = await wait_until_finished(request, first_event, outcome)
+            closing = request.app[SHUTTING_DOWN]
+            document = await wait_until_finished(edge, first_event, outcome, closing, within)
+            if document.state in UNFINISHED_STATES:
+                waiting.promise()
+    if not is_readable(document):
+        return responses.unfinished_response(document)
+    return await content.send_document(request, document, output)
+
+
+def is_readable(document: DocumentRecord) -> bool:
+    """Whether a document that was waited for has a result; without one it is unfinished.
+
+    :raises HttpProblem: it cannot be converted (422), or was removed (410).
+    """
     if document.state in REMOVED_STATES:
         raise responses.gone_problem(document)
     if responses.has_failed(document):
@@ -109,23 +156,27 @@ async def convert(request: web.Request) -> web.StreamResponse:
             details={"retryable": bool(document.retryable)},
             document_id=document.document_id,
         )
-    if document.markdown is None:
-        return responses.unfinished_response(document)
-    return await content.send_document(request, document, output)
+    return document.markdown is not None
 
 
 async def wait_until_finished(
-    request: web.Request, submitted: DocumentSubmitted, outcome: Outcome
+    edge: Edge,
+    submitted: DocumentSubmitted,
+    outcome: Outcome,
+    closing: asyncio.Event,
+    within: float | None = None,
 ) -> DocumentRecord:
-    """Return the document as it is when it ends, when the time is up, or when the edge closes."""
-    edge = request.app[EDGE]
+    """Return the document as it is when it ends, when the time is up, or when the edge closes.
+
+    ``within`` is in seconds; by default it is ``Limits.convert_timeout``.
+    """
     event_task = asyncio.ensure_future(outcome.wait())
-    shutdown_task = asyncio.ensure_future(request.app[SHUTTING_DOWN].wait())
+    shutdown_task = asyncio.ensure_future(closing.wait())
     poll_task = asyncio.ensure_future(_poll_until_finished(edge, submitted))
     try:
         await asyncio.wait(
             (event_task, shutdown_task, poll_task),
-            timeout=edge.limits.convert_timeout,
+            timeout=edge.limits.convert_timeout if within is None else within,
             return_when=asyncio.FIRST_COMPLETED,
         )
         if event_task.done():

@@ -1,18 +1,13 @@
 """One document: submitting it, its status, and deleting it, which cancels its conversion."""
 
-import asyncio
-import time
-from contextlib import suppress
 from typing import Annotated, Literal
 
-import structlog
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct
 
-from bus import failpoints
-from bus.errors import AlreadyPublished
-from ilios.edge import accept, lookup, responses, upload_urls
-from ilios.edge.context import EDGE, Edge
+from ilios.edge import accept, lookup, removals, responses, upload_urls
+from ilios.edge.addresses import LEGACY, Addresses
+from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import (
     AUTHENTICATING,
     FINDING_DOCUMENT,
@@ -33,7 +28,13 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
-from schemas.documents import DEFAULT_PRIORITY, DocumentCancelled, DocumentDeleted, Stored
+from ilios.edge.publishing import Accepted
+from ilios.edge.responses import Answer
+from schemas.documents import (
+    DEFAULT_PRIORITY,
+    DocumentSubmitted,
+    Stored,
+)
 from schemas.records import DocumentRecord
 from schemas.replies import (
     DeletionReceipt,
@@ -45,10 +46,6 @@ from schemas.requests import SubmitByUrl, SubmitFields
 from schemas.states import REMOVED_STATES, UNFINISHED_STATES
 
 TAG = "Documents"
-REMOVAL_POLL_INTERVAL = 0.02  # seconds; the database is some milliseconds behind the log
-
-log = structlog.get_logger("edge")
-
 
 DOCUMENT_BODY = RequestBody(
     description="A form with the document as `file`, the document itself, or its URL as JSON. "
@@ -100,11 +97,27 @@ class UploadQuery(Struct, frozen=True, rename="camel"):
 )
 async def submit(request: web.Request) -> web.StreamResponse:
     """Answer 202 when the document is stored and the log has its event."""
+    event, accepted = await accept_document(request)
+    return responses.answer_response(submitted_answer(event, accepted))
+
+
+async def accept_document(request: web.Request) -> tuple[DocumentSubmitted, Accepted]:
+    """Store the document of a request and publish its submission.
+
+    :raises HttpProblem: as ``accept.receive_document`` and ``accept.accept``.
+    """
     received = await accept.receive_document(
         request, "convert", DEFAULT_PRIORITY, (SubmitFields, SubmitByUrl)
     )
     event = received.event
     accepted = await accept.accept(request, event, received.blob_keys, received.passwords)
+    return event, accepted
+
+
+def submitted_answer(
+    event: DocumentSubmitted, accepted: Accepted, addresses: Addresses = LEGACY
+) -> Answer:
+    """Return the answer to a submission: the same for the first request and its repetitions."""
     document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
     body = Submitted(
         id=document.document_id,
@@ -113,9 +126,11 @@ async def submit(request: web.Request) -> web.StreamResponse:
         file_size=event.source.size if isinstance(event.source, Stored) else UNSET,
         retention_days=document.retention_days,
         created_at=format_instant(document.submitted_at),
-        status_url=responses.status_url(document.document_id),
+        status_url=addresses.state_of(document.document_id),
+        reference=document.reference or UNSET,
+        client_metadata=responses.given(document.metadata),
     )
-    return responses.json_response(body, 202, responses.status_headers(document.document_id))
+    return Answer(202, body, responses.status_headers(document.document_id, addresses))
 
 
 @operation(
@@ -162,71 +177,50 @@ async def status(request: web.Request) -> web.StreamResponse:
     problems=(AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING),
 )
 async def delete(request: web.Request) -> web.StreamResponse:
-    """Answer with the receipt; with 202 when the log has the event and the database not yet.
+    """Answer with the receipt."""
+    edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
+    return responses.answer_response(await remove(edge, tenant, document_id))
+
+
+async def remove(
+    edge: Edge, tenant: str, document_id: str, addresses: Addresses = LEGACY
+) -> Answer:
+    """Remove a document; the answer is 202 when the log has the event and the database not yet.
 
     A repetition gets the same receipt, and nothing is published again. An upload that was not
     completed yet is withdrawn in the same way.
+
+    :raises HttpProblem: as ``lookup.require_document``.
     """
-    edge = request.app[EDGE]
     try:
-        document = await lookup.get_document_or_404(request)
+        document = await lookup.require_document(edge, tenant, document_id)
     except HttpProblem as refused:
-        upload = await upload_urls.withdraw(request) if refused.status == 404 else None
+        upload = None
+        if refused.status == 404:
+            upload = await upload_urls.withdraw(edge, tenant, document_id)
         if upload is None or upload.withdrawn_at is None:
             raise
-        return responses.json_response(
+        return Answer(
+            200,
             DeletionReceipt(
-                id=request.match_info["id"],
+                id=document_id,
                 status="cancelled",
                 file_name=upload.file_name,
                 file_size=upload.size,
                 sha256=None,
                 deleted_at=format_instant(upload.withdrawn_at),
-            )
+            ),
         )
     if document.state in REMOVED_STATES:
-        return _receipt_response(document)
-    await _publish_removal(edge, document)
-    removed = await _wait_until_removed(edge, document)
+        return _receipt(document, addresses)
+    await removals.request_removal(edge, document)
+    removed = await removals.wait_until_removed(edge, document)
     if removed is None:
-        return _receipt_response(document, 202)
-    return _receipt_response(removed)
+        return _receipt(document, addresses, 202)
+    return _receipt(removed, addresses)
 
 
-async def _publish_removal(edge: Edge, document: DocumentRecord) -> None:
-    # The type is a guess: the database, which goes by the order of the log, decides whether the
-    # document had ended before. Either event removes it.
-    event_type = DocumentCancelled if document.state in UNFINISHED_STATES else DocumentDeleted
-    with suppress(AlreadyPublished):
-        await edge.publisher.publish_if_first(
-            event_type(
-                tenant=document.tenant,
-                document_id=document.document_id,
-                priority=document.priority,
-            )
-        )
-        failpoints.reach("deletion.published")
-        log.info(
-            "removal requested",
-            tenant=document.tenant,
-            document_id=document.document_id,
-            state=document.state,
-        )
-
-
-async def _wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentRecord | None:
-    """Return the document as soon as the database shows that it is removed, or None."""
-    deadline = time.monotonic() + edge.limits.removal_timeout
-    while True:
-        found = await edge.reads.document(document.tenant, document.document_id)
-        if found is not None and found.state in REMOVED_STATES:
-            return found
-        if time.monotonic() >= deadline:
-            return None
-        await asyncio.sleep(REMOVAL_POLL_INTERVAL)
-
-
-def _receipt_response(document: DocumentRecord, status: int = 200) -> web.Response:
+def _receipt(document: DocumentRecord, addresses: Addresses, status: int = 200) -> Answer:
     sha256 = document.original_sha256
     if sha256 is None and document.original is not None:
         sha256 = document.original.sha256
@@ -240,5 +234,5 @@ def _receipt_response(document: DocumentRecord, status: int = 200) -> web.Respon
         sha256=sha256,
         deleted_at=format_instant(document.removed_at) if document.removed_at else None,
     )
-    headers = responses.status_headers(document.document_id) if status == 202 else None
-    return responses.json_response(body, status, headers)
+    headers = responses.status_headers(document.document_id, addresses) if status == 202 else {}
+    return Answer(status, body, headers)

@@ -129,15 +129,22 @@ def problem_body(refused: HttpProblem, instance: str, request_id: str) -> bytes:
 def to_problem(request: web.BaseRequest, error: BaseException) -> HttpProblem:
     """Return the problem for an exception; what the client must not see is logged."""
     match error:
-        case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
-            return _unavailable(error)
-        case EventTooLarge():
-            return HttpProblem(413, "event_too_large", "The request is too large")
         case HttpProcessingError() | web.RequestPayloadError():
             # The parser raises these inside the handler that reads the body.
             return HttpProblem(400, "malformed_request", "The request is malformed")
         case web.HTTPException():
             return _from_aiohttp(request, error)
+        case _:
+            return operation_problem(error)
+
+
+def operation_problem(error: BaseException) -> HttpProblem:
+    """Return the problem for an exception of an operation, whichever way it was asked for."""
+    match error:
+        case BusUnavailable() | DatabaseDamaged() | StorageUnavailable() | BusFull():
+            return _unavailable(error)
+        case EventTooLarge():
+            return HttpProblem(413, "event_too_large", "The request is too large")
         case _:
             log.error("unexpected error", exc_info=error)
             return HttpProblem(500, "internal_error", "The service failed; the request id names it")
@@ -216,6 +223,8 @@ CODES = {
     "document_cancelled": "The document was cancelled by its owner.",
     "document_deleted": "The document was deleted by its owner.",
     "document_expired": "The document has outlived its retention.",
+    "document_failed": "The document could not be converted; `cause` and `reason` have why.",
+    "document_not_ready": "The document is still being converted; `details` have its state.",
     "document_not_found": "No document has this id, or it is somebody else's.",
     "document_removed": "What was made under this `Idempotency-Key` was cancelled or deleted.",
     "empty_file": "The file has no bytes.",
@@ -251,6 +260,7 @@ CODES = {
     "missing_fields": "A member that must be there is not.",
     "nested_form": "The form holds another form.",
     "no_file": "There is no file in the request.",
+    "not_acceptable": "The answer has no media type of `Accept`; `details` name those it has.",
     "not_ready": "The service is starting, or a part of it is gone; see `/readyz`.",
     "origin_not_allowed": "A page of another origin may not have documents fetched; see `detail`.",
     "overloaded": "There are too many clients or uploads at once; try again in a moment.",

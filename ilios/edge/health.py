@@ -11,7 +11,8 @@ from ilios.edge.context import EDGE
 from ilios.edge.errors import not_ready
 from ilios.edge.operation import JSON, Response, operation
 from ilios.edge.responses import json_response
-from schemas.replies import Alive, Health, HealthReport, format_instant
+from schemas.replies import format_instant
+from schemas.service_replies import Alive, Health, HealthReport
 
 log = structlog.get_logger("edge")
 

@@ -26,11 +26,20 @@ from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatc
 
 
 async def get_document_or_404(request: web.Request) -> DocumentRecord:
-    """Return the document of the path, if it is the requesting tenant's.
+    """Return the document of the path; errors as ``require_document``."""
+    return await require_document(request.app[EDGE], request[TENANT], request.match_info["id"])
+
+
+async def get_batch_or_404(request: web.Request) -> BatchRecord:
+    """Return the batch of the path; errors as ``require_batch``."""
+    return await require_batch(request.app[EDGE], request[TENANT], request.match_info["id"])
+
+
+async def require_document(edge: Edge, tenant: str, document_id: str) -> DocumentRecord:
+    """Return a document of the tenant.
 
     :raises HttpProblem: not an id (400); unknown, or another tenant's (404).
     """
-    edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
         raise HttpProblem(400, "invalid_id", "Invalid document ID format")
     found = await get_document(edge, tenant, document_id)
@@ -39,12 +48,11 @@ async def get_document_or_404(request: web.Request) -> DocumentRecord:
     return found
 
 
-async def get_batch_or_404(request: web.Request) -> BatchRecord:
-    """Return the batch of the path, if it is the requesting tenant's.
+async def require_batch(edge: Edge, tenant: str, batch_id: str) -> BatchRecord:
+    """Return a batch of the tenant.
 
     :raises HttpProblem: not an id (400); unknown, or another tenant's (404).
     """
-    edge, tenant, batch_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(batch_id):
         raise HttpProblem(400, "invalid_id", "Invalid batch ID format")
     found = await get_batch(edge, tenant, batch_id)
@@ -89,6 +97,8 @@ async def get_batch(edge: Edge, tenant: str, batch_id: str) -> BatchRecord | Non
         progress=BatchCounts(total=total, pending=total),
         fingerprint=submitted.fingerprint,
         engine_batch=EngineBatch() if submitted.engine_batch else None,
+        reference=submitted.reference,
+        metadata=submitted.metadata,
     )
 
 
@@ -134,6 +144,8 @@ def pending_record(submitted: DocumentSubmitted, batch_id: str | None = None) ->
         fingerprint=submitted.fingerprint,
         options=submitted.options,
         held=submitted.held,
+        reference=submitted.reference,
+        metadata=submitted.metadata,
     )
 
 

@@ -21,7 +21,7 @@ WRITE_METHODS = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 _EXPOSED_HEADERS = (
     "X-Document-Id, X-Processing-Time-Ms, X-Extracted-Pages, X-Partial, X-Warnings, X-Request-Id, "
     "Location, ETag, Content-Range, Content-Disposition, Retry-After, Accept-Ranges, "
-    "Idempotent-Replayed"
+    "Idempotent-Replayed, Preference-Applied"
 )
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",

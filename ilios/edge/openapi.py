@@ -82,6 +82,7 @@ HEADERS = {
     "Location": Header(
         "Where to ask how far it is.", {"type": "string", "format": "uri-reference"}
     ),
+    "Preference-Applied": Header("The preferences of `Prefer` that were applied.", _TEXT),
     "Retry-After": Header("Seconds to wait before asking again.", _COUNT),
     "Vary": Header("The request's headers this answer depends on.", _TEXT),
     "WWW-Authenticate": Header("How to name a key.", _TEXT),
@@ -95,6 +96,7 @@ HEADERS = {
 
 PROBLEM_HEADERS = {
     401: ("WWW-Authenticate",),
+    406: ("Vary",),
     415: ("Accept-Encoding",),
     416: ("Content-Range",),
     429: ("Retry-After",),

@@ -25,7 +25,7 @@ from ilios.edge.context import EDGE
 from ilios.edge.errors import HttpProblem
 from ilios.edge.operation import JSON, OPERATIONS, TEXT, Operation, Response, operation
 from ilios.edge.responses import json_response
-from schemas.replies import Endpoint, Index
+from schemas.service_replies import Endpoint, Index
 
 ASSETS_DIR = Path(__file__).with_name("assets")
 VENDORED = ASSETS_DIR / "swagger-ui"

@@ -53,7 +53,8 @@ _S = TypeVar("_S", bound=Struct)
 class Member(Struct, frozen=True):
     """One member of a request: its type, and the problem of a value that is not of it.
 
-    ``schema`` is what the type adds to its JSON Schema. Without a ``code`` the handler refuses.
+    ``schema`` is what the type adds to its JSON Schema. Without a ``code`` the handler refuses. One
+    that all submissions have (``is_common``) may have rules of its own beside its type.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Member(Struct, frozen=True):
     required: bool
     schema: dict[str, Any]
     is_number: bool
-    is_option: bool
+    is_common: bool
     is_secret: bool
     code: str
     expected: str
@@ -93,7 +94,7 @@ def _members(kind: type[Struct]) -> Iterator[Member]:
             required=field.required,
             schema=schema,
             is_number=any(isinstance(one, inspect.IntType) for one in _union(found)),
-            is_option=field.name in ConversionOptions.__struct_fields__,
+            is_common=name in ConversionRequest.__struct_encode_fields__,
             is_secret=extra.get("secret", False),
             code=extra.get("code", f"invalid_{snake_case(name)}"),
             expected=extra.get("expected", allowed or "as described in /openapi.json"),
@@ -220,8 +221,8 @@ def _parse(kind: type[_S], values: dict[str, Any], *, strict: bool) -> _S:
         try:
             if member.is_number and not strict and not _WHOLE_NUMBER.fullmatch(value):
                 raise msgspec.ValidationError  # msgspec reads "1e2" and "7.0" as whole numbers
-            if member.is_option:
-                msgspec.convert({name: value}, ConversionOptions, strict=strict)
+            if member.is_common:
+                msgspec.convert({name: value}, ConversionRequest, strict=strict)
             else:
                 msgspec.convert(value, member.type, strict=strict)
         except msgspec.ValidationError as error:
@@ -276,7 +277,14 @@ async def read_json(request: web.Request, max_bytes: int = MAX_JSON_BYTES) -> ob
         raise HttpProblem(
             415, "json_expected", "Send a JSON object, with Content-Type: application/json"
         )
-    body = await _read_small_body(request, max_bytes)
+    return decode_json(await _read_small_body(request, max_bytes))
+
+
+def decode_json(body: bytes) -> object:
+    """Return the JSON value of a body.
+
+    :raises HttpProblem: it is not well-formed, or has a member twice (400).
+    """
     try:
         found: object = json.loads(
             body.decode(), object_pairs_hook=_reject_duplicates, parse_constant=_reject_constant

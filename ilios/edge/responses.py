@@ -2,11 +2,14 @@
 
 import re
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, Struct, UnsetType, field
 
+from ilios.edge.addresses import LEGACY, Addresses
 from ilios.edge.errors import HttpProblem
 from ilios.formats.declaration import Format
 from schemas.documents import clamp_seconds
@@ -24,11 +27,30 @@ from schemas.replies import (
 from schemas.states import READABLE_STATES, UNFINISHED_STATES
 
 POLL_AFTER = "1"  # seconds
+COULD_NOT_CONVERT = "The document could not be converted"
 
 _QUOTABLE = re.compile(r"[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]+")
 # RFC 8187 section 3.2.1, attr-char
 _ATTR_CHARS = "!#$&+-.^_`|~"
 _encode = msgspec.json.Encoder().encode
+
+
+class Answer(Struct, frozen=True):
+    """An answer of an operation, the same by HTTP and by the bus; ``reply`` is sent as JSON."""
+
+    status: int
+    reply: Struct
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        """The reply as JSON."""
+        return _encode(self.reply)
+
+
+def answer_response(answer: Answer) -> web.Response:
+    """Return an answer by HTTP."""
+    return json_response(answer.reply, answer.status, answer.headers)
 
 
 def json_response(
@@ -40,19 +62,14 @@ def json_response(
     )
 
 
-def status_url(document_id: str) -> str:
-    """Return the URL of a document's status."""
-    return f"/api/documents/status/{document_id}"
+def given(metadata: dict[str, Any] | None) -> dict[str, Any] | UnsetType:
+    """Return the metadata of a client for a reply, which leaves out what was not given."""
+    return UNSET if metadata is None else metadata
 
 
-def download_url(document_id: str) -> str:
-    """Return the URL of a document's Markdown."""
-    return f"/api/documents/{document_id}"
-
-
-def status_headers(document_id: str) -> dict[str, str]:
+def status_headers(document_id: str, addresses: Addresses = LEGACY) -> dict[str, str]:
     """Return the headers that point a client to the status."""
-    return {"Location": status_url(document_id), "Retry-After": POLL_AFTER}
+    return {"Location": addresses.state_of(document_id), "Retry-After": POLL_AFTER}
 
 
 def has_failed(document: DocumentRecord) -> bool:
@@ -79,28 +96,84 @@ def gone_problem(document: DocumentRecord) -> HttpProblem:
 
 
 def unfinished_response(document: DocumentRecord) -> web.Response:
+    """Return ``unfinished_answer`` by HTTP."""
+    return answer_response(unfinished_answer(document))
+
+
+def unfinished_answer(document: DocumentRecord) -> Answer:
     """Return 202: there is no Markdown yet."""
     body = Unfinished(
         id=document.document_id,
         status=document.state,
-        status_url=status_url(document.document_id),
+        status_url=LEGACY.state_of(document.document_id),
+        reference=document.reference or UNSET,
+        client_metadata=given(document.metadata),
     )
-    return json_response(body, 202, status_headers(document.document_id))
+    return Answer(202, body, status_headers(document.document_id))
 
 
 def failed_response(document: DocumentRecord) -> web.Response:
+    """Return ``failed_answer`` by HTTP."""
+    return answer_response(failed_answer(document))
+
+
+def failed_answer(document: DocumentRecord) -> Answer:
     """Return the contract's 500: there will be no Markdown."""
     body = FailedDocument(
         id=document.document_id,
-        error=document.reason or "The document could not be converted",
+        error=document.reason or COULD_NOT_CONVERT,
         code=document.code or "failed",
         retryable=bool(document.retryable),
     )
-    return json_response(body, 500)
+    return Answer(500, body)
+
+
+def failed_problem(document: DocumentRecord) -> HttpProblem:
+    """Return the 409 of a document that has failed: nothing is wrong with the service."""
+    return HttpProblem(
+        409,
+        "document_failed",
+        COULD_NOT_CONVERT,
+        detail=document.reason,
+        members={
+            "cause": document.code or "failed",
+            "reason": document.reason or COULD_NOT_CONVERT,
+            "retryable": bool(document.retryable),
+        },
+        document_id=document.document_id,
+    )
+
+
+def unfinished_problem(document: DocumentRecord, addresses: Addresses) -> HttpProblem:
+    """Return the 409 of a document that has not ended: a success would have what was asked for."""
+    return HttpProblem(
+        409,
+        "document_not_ready",
+        "The document is not converted yet; ask for its state",
+        details={
+            "status": document.state,
+            "statusUrl": addresses.state_of(document.document_id),
+        },
+        document_id=document.document_id,
+        headers={"Retry-After": POLL_AFTER},
+    )
 
 
 def status_response(document: DocumentRecord) -> web.Response:
+    """Return ``status_answer`` by HTTP."""
+    return answer_response(status_answer(document))
+
+
+def status_answer(document: DocumentRecord, addresses: Addresses = LEGACY) -> Answer:
     """Return the state of a document."""
+    body = document_status(document, addresses)
+    if document.state in UNFINISHED_STATES:
+        return Answer(200, body, {"Retry-After": POLL_AFTER})
+    return Answer(200, body)
+
+
+def document_status(document: DocumentRecord, addresses: Addresses = LEGACY) -> DocumentStatus:
+    """Return the state of a document as a reply."""
     body = DocumentStatus(
         id=document.document_id,
         status="failed" if has_failed(document) else document.state,
@@ -113,6 +186,8 @@ def status_response(document: DocumentRecord) -> web.Response:
         else _optional_instant(document.finished_at),
         archived_at=_optional_instant(document.archived_at),
         deleted_at=_optional_instant(document.removed_at),
+        reference=document.reference,
+        client_metadata=document.metadata,
     )
     if document.state in READABLE_STATES and not has_failed(document):
         metadata = StatusMetadata(
@@ -128,18 +203,16 @@ def status_response(document: DocumentRecord) -> web.Response:
             warnings=document.warnings,
             quality=document.quality,
             partial=document.partial,
-            download_url=download_url(document.document_id),
+            download_url=addresses.content_of(document.document_id),
         )
     elif document.code is not None:
         body = msgspec.structs.replace(
             body, error=document.reason, code=document.code, retryable=document.retryable
         )
-    if document.state in UNFINISHED_STATES:
-        return json_response(body, headers={"Retry-After": POLL_AFTER})
-    return json_response(body)
+    return body
 
 
-def document_content(document: DocumentRecord) -> DocumentContent:
+def document_content(document: DocumentRecord, addresses: Addresses = LEGACY) -> DocumentContent:
     """Return the JSON reply of a completed document, its content still empty."""
     size = document.file_size if document.original is None else document.original.size
     tokens_in, tokens_out = document.input_tokens or 0, document.output_tokens or 0
@@ -155,20 +228,22 @@ def document_content(document: DocumentRecord) -> DocumentContent:
             file_name=document.file_name,
             file_size=size or 0,
             mime_type=document.content_type,
-            fallback_from=document.fallback_from or msgspec.UNSET,
+            fallback_from=document.fallback_from or UNSET,
         ),
         usage=TokenUsage(
             prompt_tokens=tokens_in,
             completion_tokens=tokens_out,
             total_tokens=tokens_in + tokens_out,
         ),
-        download_url=download_url(document.document_id),
+        download_url=addresses.content_of(document.document_id),
         file_name=document.file_name,
         created_at=format_instant(document.submitted_at),
         processed_at=_optional_instant(document.finished_at),
         warnings=document.warnings,
         quality=document.quality,
         partial=document.partial,
+        reference=document.reference,
+        client_metadata=document.metadata,
     )
 
 

@@ -4,23 +4,20 @@ The reservation is a blob beside the upload; the log and the database have nothi
 is confirmed. Each step may be repeated: the log takes the submission once.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
 import msgspec
 from aiohttp import web
-from msgspec import Struct
 
 from actors import sniffing
 from actors.blob_keys import original_key, password_key, upload_key
 from actors.ports import BlobNotFound
 from actors.text_sniffing import Claim
 from bus import failpoints
-from ilios.edge import accept, lookup, requests, responses, signed_urls, uploads
+from ilios.edge import accept, lookup, requests, reservations, responses, signed_urls, uploads
 from ilios.edge.connection import mark_authenticated
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import (
@@ -43,16 +40,11 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
+from ilios.edge.reservations import Reservation
 from ilios.visible import clean_name
-from schemas.documents import DEFAULT_CONTENT_TYPE, DocumentSubmitted, Stored
+from schemas.documents import DEFAULT_CONTENT_TYPE, DEFAULT_PRIORITY, DocumentSubmitted, Stored
 from schemas.ids import is_id, new_id
-from schemas.options import (
-    ConversionOptions,
-    EngineName,
-    fill_options,
-    options_from_json,
-    options_to_json,
-)
+from schemas.options import options_to_json
 from schemas.replies import UploadConfirmed, UploadUrl, format_instant
 from schemas.requests import UploadWanted
 from schemas.states import REMOVED_STATES
@@ -61,7 +53,6 @@ URL_LIFETIME = 3600
 """Seconds an upload URL can be used."""
 UPLOAD_SUFFIX = "upload"
 """The suffix of an original that was uploaded this way: constant, so a repetition finds it."""
-RESERVATION_SUFFIX = "request"
 
 _MAX_REPORTED_SIZE = 2**63 - 1  # larger ones do not fit in every reader of JSON
 
@@ -74,44 +65,6 @@ _BODY_PROBLEMS = {
 }
 
 TAG = "Uploads"
-
-
-class Reservation(Struct, frozen=True):
-    """The request for an upload URL, as it is stored. Times are UTC.
-
-    ``engine`` and ``model`` stand outside of ``options`` for services of the version before.
-    """
-
-    tenant: str
-    file_name: str
-    size: int
-    content_type: str
-    retention_days: int
-    created_at: datetime
-    expires_at: datetime
-    withdrawn_at: datetime | None = None
-    options: msgspec.Raw = msgspec.Raw(b"{}")
-    engine: EngineName | None = None
-    model: str | None = None
-
-    @property
-    def conversion(self) -> ConversionOptions:
-        """The options, those of former versions included."""
-        return fill_options(options_from_json(bytes(self.options)), self.engine, self.model)
-
-
-class KeyedLock:
-    """Locks by upload: requests of one process complete the same upload one after another."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-
-    def lock(self, tenant: str, document_id: str) -> asyncio.Lock:
-        """Return the lock of one upload; it exists while somebody holds or awaits it."""
-        return self._locks.setdefault((tenant, document_id), asyncio.Lock())
-
-
-UPLOAD_LOCKS = web.AppKey("turns", KeyedLock)
 
 
 @operation(
@@ -162,11 +115,14 @@ async def reserve(request: web.Request) -> web.StreamResponse:
         options=msgspec.Raw(options_to_json(options)),
         engine=options.engine,
         model=options.model,
+        priority=wanted.priority or DEFAULT_PRIORITY,
+        reference=wanted.labels.reference,
+        metadata=wanted.labels.metadata,
     )
     key = upload_key(document_id)
     if wanted.password:
         await edge.passwords.put(reservation.tenant, document_id, wanted.password)
-    await _store_reservation(edge, document_id, reservation)
+    await reservations.store(edge, document_id, reservation)
     url = await edge.blobs.presign_put(key, size=reservation.size, expires_in=URL_LIFETIME)
     if url is None:
         url = signed_urls.make_url(request, document_id, reservation.size, expires_at)
@@ -211,7 +167,7 @@ async def put(request: web.Request) -> web.StreamResponse:
     edge, document_id = request.app[EDGE], request.match_info["id"]
     size = signed_urls.verify(request)
     mark_authenticated(request)
-    reservation = await _load_reservation(edge, document_id)
+    reservation = await reservations.load(edge, document_id)
     if reservation is None or reservation.withdrawn_at is not None:
         raise _already_completed()  # the signature shows that there was one
     await _require_open(edge, reservation.tenant, document_id)
@@ -264,7 +220,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     if not is_id(document_id):
         raise HttpProblem(400, "invalid_id", "Invalid document ID format")
-    async with request.app[UPLOAD_LOCKS].lock(tenant, document_id):
+    async with edge.upload_locks.lock(tenant, document_id):
         document = await lookup.get_document(edge, tenant, document_id)
         if document is None:
             edge.disk_space.check()
@@ -275,21 +231,20 @@ async def complete(request: web.Request) -> web.StreamResponse:
     return responses.json_response(UploadConfirmed(id=document_id, message=message))
 
 
-async def withdraw(request: web.Request) -> Reservation | None:
-    """Withdraw the upload in the path, if it is the requesting tenant's and was not confirmed.
+async def withdraw(edge: Edge, tenant: str, document_id: str) -> Reservation | None:
+    """Withdraw an upload, if it is the tenant's and was not confirmed.
 
     A repetition returns the same, until the janitor has swept the reservation.
     """
-    edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
-    async with request.app[UPLOAD_LOCKS].lock(tenant, document_id):
-        reservation = await _load_reservation(edge, document_id)
+    async with edge.upload_locks.lock(tenant, document_id):
+        reservation = await reservations.load(edge, document_id)
         if reservation is None or reservation.tenant != tenant:
             return None
         if await lookup.get_document(edge, tenant, document_id) is not None:
             return None  # completed a moment ago
         if reservation.withdrawn_at is None:
             reservation = msgspec.structs.replace(reservation, withdrawn_at=datetime.now(UTC))
-            await _store_reservation(edge, document_id, reservation)
+            await reservations.store(edge, document_id, reservation)
         stored = upload_key(document_id), _original_key(tenant, document_id)
         await uploads.discard(edge.blobs, *stored, password_key(tenant, document_id))
         return reservation
@@ -302,7 +257,7 @@ async def _submit(request: web.Request, tenant: str, document_id: str) -> None:
         was withdrawn (410).
     """
     edge = request.app[EDGE]
-    reservation = await _load_reservation(edge, document_id)
+    reservation = await reservations.load(edge, document_id)
     if reservation is None or reservation.tenant != tenant:
         if await lookup.get_document(edge, tenant, document_id) is not None:
             return  # another edge was faster
@@ -337,10 +292,13 @@ async def _submit(request: web.Request, tenant: str, document_id: str) -> None:
         retention_days=reservation.retention_days,
         submitted_at=datetime.now(UTC),
         options=reservation.conversion,
+        priority=reservation.priority,
+        reference=reservation.reference,
+        metadata=reservation.metadata,
     )
     accepted = await accept.accept(request, event, only_first=True)
     if accepted.prior is None:  # otherwise the reservation may be that of this very upload
-        await uploads.discard(edge.blobs, upload_key(document_id, RESERVATION_SUFFIX))
+        await reservations.discard(edge, document_id)
 
 
 async def _require_open(edge: Edge, tenant: str, document_id: str) -> None:
@@ -354,20 +312,6 @@ async def _require_open(edge: Edge, tenant: str, document_id: str) -> None:
         if await lookup.get_document(edge, tenant, document_id) is None:
             return
     raise _already_completed()
-
-
-async def _store_reservation(edge: Edge, document_id: str, reservation: Reservation) -> None:
-    key = upload_key(document_id, RESERVATION_SUFFIX)
-    await edge.blobs.put_bytes(key, msgspec.json.encode(reservation))
-
-
-async def _load_reservation(edge: Edge, document_id: str) -> Reservation | None:
-    try:
-        chunks = edge.blobs.read(upload_key(document_id, RESERVATION_SUFFIX))
-        text = b"".join([chunk async for chunk in chunks])
-    except BlobNotFound:
-        return None
-    return msgspec.json.decode(text, type=Reservation)
 
 
 async def _exact_chunks(request: web.Request, size: int) -> AsyncIterator[bytes]:

@@ -260,7 +260,7 @@ class UploadReader:
         """Store the files of an archive in its place."""
         key = self._make_key(archives.ARCHIVE_NUMBER)
         self.written_keys.add(key)
-        async with archives.open_archive(self._request.app, self._blobs, blob, key) as archive:
+        async with archives.open_archive(self._request, self._blobs, blob, key) as archive:
             if (count := len(self._form.files) + len(archive.entries)) > self._rules.max_files:
                 raise self._rules.too_many(count)
             for entry in archive.entries:

@@ -7,12 +7,15 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from ilios.edge.context import EDGE, TENANT
+from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import AUTHENTICATING, HttpProblem
 from ilios.edge.operation import JSON, Response, operation
-from ilios.edge.responses import json_response
+from ilios.edge.responses import Answer, answer_response
 from schemas.replies import format_instant
 from schemas.usage_replies import UsageBreakdown, UsageLine, UsageSummary
+
+Range = tuple[datetime | None, datetime | None]
+"""The first and the last moment, in UTC; None where that end is open."""
 
 EXAMPLE = "2026-01-15T10:30:00Z"
 NO_STORE = {"Cache-Control": "private, no-store"}
@@ -71,8 +74,14 @@ class DateRange(Struct, frozen=True, rename="camel"):
 )
 async def summary(request: web.Request) -> web.StreamResponse:
     """Answer with the sums over all operations."""
-    start, end = requested_range(request)
-    total = await request.app[EDGE].usage.total(request[TENANT], (start, end))
+    within = requested_range(request)
+    return answer_response(await summary_answer(request.app[EDGE], request[TENANT], within))
+
+
+async def summary_answer(edge: Edge, tenant: str, within: Range) -> Answer:
+    """Return the sums over all operations."""
+    start, end = within
+    total = await edge.usage.total(tenant, within)
     body = UsageSummary(
         total_documents=total.documents,
         total_operations=total.operations,
@@ -85,7 +94,7 @@ async def summary(request: web.Request) -> web.StreamResponse:
         start_date=None if start is None else format_instant(start),
         end_date=None if end is None else format_instant(end),
     )
-    return json_response(body, headers=NO_STORE)
+    return Answer(200, body, NO_STORE)
 
 
 @operation(
@@ -107,7 +116,13 @@ async def summary(request: web.Request) -> web.StreamResponse:
 )
 async def breakdown(request: web.Request) -> web.StreamResponse:
     """Answer with the sums for each operation."""
-    found = await request.app[EDGE].usage.by_operation(request[TENANT], requested_range(request))
+    within = requested_range(request)
+    return answer_response(await breakdown_answer(request.app[EDGE], request[TENANT], within))
+
+
+async def breakdown_answer(edge: Edge, tenant: str, within: Range) -> Answer:
+    """Return the sums for each operation."""
+    found = await edge.usage.by_operation(tenant, within)
     lines = [
         UsageLine(
             operation=usage.operation,
@@ -121,7 +136,7 @@ async def breakdown(request: web.Request) -> web.StreamResponse:
         )
         for usage in found
     ]
-    return json_response(UsageBreakdown(breakdown=lines), headers=NO_STORE)
+    return Answer(200, UsageBreakdown(breakdown=lines), NO_STORE)
 
 
 def cents(micros: int) -> int:
@@ -135,27 +150,38 @@ def dollars(micros: int) -> str:
     return f"{whole}.{rest:02d}"
 
 
-def requested_range(request: web.Request) -> tuple[datetime | None, datetime | None]:
-    """Return the first and the last moment requested, in UTC; None where that end is open.
+def requested_range(request: web.Request) -> Range:
+    """Return the range of the query. Errors as ``parse_range``, or a date is given twice."""
+    return parse_range(_single(request, "startDate"), _single(request, "endDate"))
+
+
+def parse_range(
+    start_text: str | None, end_text: str | None, names: tuple[str, str] = ("startDate", "endDate")
+) -> Range:
+    """Return the first and the last moment requested.
 
     :raises HttpProblem: one of them is no date, or the first comes after the last.
     """
-    start = _parse_date(request, "startDate", timedelta(0))
-    end = _parse_date(request, "endDate", _LAST_MILLISECOND)
+    start = _parse_date(names[0], start_text, timedelta(0))
+    end = _parse_date(names[1], end_text, _LAST_MILLISECOND)
     if start is not None and end is not None and start > end:
-        raise _invalid("startDate must not be later than endDate")
+        raise _invalid(f"{names[0]} must not be later than {names[1]}")
     return start, end
 
 
-def _parse_date(request: web.Request, name: str, day_offset: timedelta) -> datetime | None:
-    """Read a parameter; a day stands for its begin plus ``day_offset``."""
+def _single(request: web.Request, name: str) -> str | None:
     given = request.query.getall(name, [])
     if len(given) > 1:
         raise _invalid(f"{name} is given {len(given)} times; once is enough")
-    if not given:
+    return given[0] if given else None
+
+
+def _parse_date(name: str, text: str | None, day_offset: timedelta) -> datetime | None:
+    """Parse a date; a day stands for its begin plus ``day_offset``."""
+    if text is None:
         return None
     try:
-        return _parse_moment(given[0], day_offset)
+        return _parse_moment(text, day_offset)
     except (ValueError, OverflowError):  # no such day, or one outside the years 1 to 9999 in UTC
         raise _invalid(
             f"{name} must be a date, as {EXAMPLE[:10]}, or a time with Z or an offset, as {EXAMPLE}"

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from ilios import logs
@@ -16,8 +17,10 @@ from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge_composition import (
+    BUS_REQUESTS,
     EdgeChecks,
     EdgeSecrets,
+    answer_bus_requests,
     compose_edge,
     load_seal,
     load_signer,
@@ -106,7 +109,16 @@ async def _serving(
             file_watch,
             lambda: core.answers,
         )
-        await enter(serve_edge(compose_edge(settings, stores, secrets, checks), sockets))
+        edge = compose_edge(settings, stores, secrets, checks)
+        await enter(serve_edge(edge, sockets))
+        answer = partial(
+            answer_bus_requests,
+            edge,
+            settings,
+            start.bus_url,
+            stores.connection.permission_violations,
+        )
+        await enter(supervisor.running(BUS_REQUESTS, answer))
         yield
 
 

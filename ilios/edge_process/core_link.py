@@ -20,7 +20,7 @@ from ilios.edge_process.messages import (
     State,
 )
 from ilios.integrity.faults import Fault, Faults
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 
 SILENT_FOR = 10.0  # seconds without a message after which the core counts as hanging
 FLUSH_INTERVAL = 0.1  # seconds for which acknowledgements are collected

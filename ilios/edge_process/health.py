@@ -5,7 +5,7 @@ import msgspec
 from bus.connection import Connection
 from ilios.edge_process.core_link import CoreLink
 from ilios.runtime.supervisor import Supervisor
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 
 
 class EdgeHealth:

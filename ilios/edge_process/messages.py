@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from ilios.integrity.faults import Fault
 from ilios.integrity.file_watch import WatchedPath
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 
 
 class State(Struct, frozen=True, tag=True):

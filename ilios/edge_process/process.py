@@ -32,7 +32,7 @@ from ilios.edge_process.messages import (
 )
 from ilios.integrity.faults import Faults
 from ilios.runtime.restarts import RestartHistory
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 
 STATE_INTERVAL = 1.0  # seconds between messages without news, which show that the core works
 MOST_FAILED_STARTS = 5  # processes in a row that end before the first one accepts connections

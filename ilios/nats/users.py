@@ -29,6 +29,22 @@ PUBLISH_SUBJECTS = (
     "ilios.batch.submitted.{tenant}.*",
     "ilios.pages.{tenant}.*",
 )
+REQUEST_SUBJECTS = tuple(
+    f"ilios.api.{name}"
+    for name in (
+        "submit",
+        "convert",
+        "cancel",
+        "status",
+        "result",
+        "batch.submit",
+        "batch.status",
+        "usage",
+    )
+)
+"""Requests. An import adds the tenant, so that nobody can name another one."""
+DISCOVERY_SUBJECTS = ("$SRV.PING", "$SRV.PING.ilios", "$SRV.INFO", "$SRV.INFO.ilios")
+"""What a publisher may ask about the service; its counters are those of all tenants."""
 IMPORTED_SUBJECTS = (
     "ilios.document.completed.*.{tenant}.*",
     "ilios.document.failed.*.{tenant}.*",
@@ -168,7 +184,16 @@ def _account(tenant: str, connections: int) -> str:
         for kind, subjects in (("service", PUBLISH_SUBJECTS), ("stream", IMPORTED_SUBJECTS))
         for subject in subjects
     ]
-    publish = ", ".join(f'"{subject.format(tenant=tenant)}"' for subject in PUBLISH_SUBJECTS)
+    imports += [
+        f'{{ service: {{ account: EDGE, subject: "{subject}.{tenant}" }}, to: "{subject}" }}'
+        for subject in REQUEST_SUBJECTS
+    ]
+    imports += [
+        f'{{ service: {{ account: EDGE, subject: "{subject}" }} }}'
+        for subject in DISCOVERY_SUBJECTS
+    ]
+    published = (*PUBLISH_SUBJECTS, *REQUEST_SUBJECTS, *DISCOVERY_SUBJECTS)
+    publish = ", ".join(f'"{subject.format(tenant=tenant)}"' for subject in published)
     subscribe = ", ".join(f'"{subject}"' for subject in SUBSCRIBE_SUBJECTS)
     return f"""PUBLISHER_{tenant} {{
   limits {{

@@ -163,6 +163,15 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
         str,
         Env("ILIOS_HEIF", "Decoder of HEIC: auto, off or a library", "off", values.heif_decoder),
     ] = "auto"
+    libreoffice: Annotated[
+        str,
+        Env(
+            "ILIOS_LIBREOFFICE",
+            "LibreOffice for DOC, XLS and PPT: auto, off or its program directory",
+            "off",
+            values.libreoffice_directory,
+        ),
+    ] = "auto"
     mistral_key: Annotated[
         Secret | None,
         Env("MISTRAL_API_KEY", "Key for Mistral's OCR, which is then the default engine", "..."),
@@ -349,6 +358,7 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
             cpu_seconds=max(1, int(self.engine_timeout)),
             sandbox=self.sandbox,
             heif=self.heif,
+            libreoffice=self.libreoffice,
         )
 
 

@@ -68,6 +68,18 @@ def heif_decoder(text: str) -> str:
     return text
 
 
+def libreoffice_directory(text: str) -> str:
+    """Parse auto, off or the path of a directory."""
+    if text.lower() in ("auto", "off"):
+        return text.lower()
+    path = Path(text)
+    if not path.is_absolute() or not path.is_dir():
+        raise ValueError(
+            "must be auto, off or the absolute path of LibreOffice's program directory"
+        )
+    return text
+
+
 def boolean(text: str) -> bool:
     """Parse true or false, in any of the usual spellings."""
     if text.lower() in ("true", "1", "yes", "on"):

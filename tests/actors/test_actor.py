@@ -238,6 +238,17 @@ async def test_a_rejected_document_has_failed_for_the_reason_given(connection: C
     assert len(worker.deliveries_of()) == 1
 
 
+async def test_a_failure_has_the_labels_of_its_document(connection: Connection) -> None:
+    worker, log = ScriptedActor(connection), Streams(connection)
+    worker.script(Reject("corrupt", "It is broken."))
+    labels = {"reference": "case 17", "metadata": {"a": [1, None]}}
+    await Publisher(connection).publish(msgspec.structs.replace(events.submitted(), **labels))
+    async with running_in_background(worker.run):
+        (failed,) = await log.wait_for(DocumentFailed)
+    assert isinstance(failed, DocumentFailed)
+    assert {"reference": failed.reference, "metadata": failed.metadata} == labels
+
+
 @pytest.mark.parametrize("reason", ["half \ud800 of it", "x" * 2_000_000, "", "\x00"])
 async def test_any_reason_can_be_published(connection: Connection, reason: str) -> None:
     worker, log = ScriptedActor(connection), Streams(connection)

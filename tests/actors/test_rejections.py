@@ -83,3 +83,21 @@ async def test_a_document_that_exists_is_not_changed_by_an_invalid_submission(
     assert record
     assert record.code == events.failed().code
     assert await Streams(connection).events(DocumentRejected) == []
+
+
+async def test_a_rejection_has_the_labels_of_the_event_where_they_are_valid(
+    connection: Connection, db: Database
+) -> None:
+    readable = b'{"priority":99,"reference":"case 17","metadata":{"a":1}}'
+    subject = subjects.subject_for(events.submitted(1))
+    await Publisher(connection).publish_raw(subject, readable, {})
+    invalid = b'{"reference":"two\\nlines","metadata":{"a":1}}'
+    await Publisher(connection).publish_raw(subjects.subject_for(events.submitted(2)), invalid, {})
+    async with running_in_background(persister(connection, db).run):
+        published = await Streams(connection).wait_for(DocumentRejected, 2)
+    labels = [
+        (event.reference, event.metadata)
+        for event in published
+        if isinstance(event, DocumentRejected)
+    ]
+    assert labels == [("case 17", {"a": 1}), (None, None)]

@@ -4,8 +4,9 @@ import zipfile
 
 import pytest
 
-from actors.content_types import DOCX, ODS, PPTX, XLSX
+from actors.content_types import DOC, DOCX, ODS, PPT, PPTX, XLS, XLSX
 from actors.sniffing import SNIFF_LENGTH, Ends, describe, sniff
+from actors.text_sniffing import Claim
 from tests.spreadsheets import ods
 
 
@@ -19,7 +20,7 @@ def zipped(*names: str, content: bytes = b"x" * 50, last: bytes = b"") -> bytes:
 
 
 def ole(stream: str) -> bytes:
-    return b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + stream.encode("utf-16-le")
+    return b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + f"{stream}\0".encode("utf-16-le")
 
 
 def ends(data: bytes) -> tuple[bytes, bytes]:
@@ -57,7 +58,12 @@ def ends(data: bytes) -> tuple[bytes, bytes]:
         (zipped("notes.txt"), None),
         (zipped("backup.docx", content=zipped("word/document.xml")), None),
         (zipped("paper.pdf", content=b"%PDF-1.7"), None),
-        (ole("WordDocument"), None),
+        (ole("WordDocument"), DOC),
+        (ole("PowerPoint Document"), PPT),
+        (ole("Workbook"), XLS),
+        (ole("Book"), XLS),
+        (ole("Bookkeeping"), None),
+        (ole("EncryptedPackage") + ole("WordDocument"), None),
         (b"", None),
         (b"# Title\n\ntext", "text/plain"),
     ],
@@ -116,3 +122,20 @@ def test_a_type_is_found_in_the_ends_of_what_passes_by(chunk: int) -> None:
         for at in range(0, len(data), chunk):
             seen.add(data[at : at + chunk])
         assert seen.sniff() == content_type
+
+
+@pytest.mark.parametrize(
+    ("claim", "content_type"),
+    [
+        (Claim.of("letter.DOC"), DOC),
+        (Claim.of("old.pot"), PPT),
+        (Claim.of("", XLS), XLS),
+        (Claim.of("letter.docx"), None),
+        (Claim.of(""), None),
+    ],
+)
+def test_an_old_office_file_whose_directory_is_out_of_reach_is_what_it_claims_to_be(
+    claim: Claim, content_type: str | None
+) -> None:
+    middle = ole("").ljust(3 * SNIFF_LENGTH, b"x")
+    assert sniff(*ends(middle), claim) == content_type

@@ -12,8 +12,15 @@ from bus import connection as connection_module
 from bus import publisher as publisher_module
 from bus import streams
 from bus.connection import Connection, connect
-from bus.errors import AlreadyPublished, BusFull, BusUnavailable, EventTooLarge, NotPublished
-from bus.log import Log
+from bus.errors import (
+    AlreadyPublished,
+    BusFull,
+    BusUnavailable,
+    EventTooLarge,
+    NewerEvents,
+    NotPublished,
+)
+from bus.log import Log, NewestEvent
 from bus.publisher import Publisher, message_id
 from schemas.documents import AnyDocumentEvent
 from tests import batch_events, events
@@ -251,3 +258,21 @@ async def test_a_publisher_that_lost_its_ack_finds_its_own_event(
     with pytest.raises(AlreadyPublished):
         await Publisher(connection).publish_if_first(event)
     assert await Log(connection).submission("default", events.id_of(1)) == event
+
+
+async def test_an_event_is_published_only_while_no_newer_one_is_about_its_document(
+    connection: Connection,
+) -> None:
+    publisher, log = Publisher(connection), Log(connection)
+    assert await log.newest("default", events.id_of(1)) is None
+    first = await publisher.publish_after(events.submitted(), 0)
+    assert await log.newest("default", events.id_of(1)) == NewestEvent(first, "submitted")
+    await publisher.publish(events.fetched(2))
+    second = await publisher.publish(events.fetched(priority=9))
+    with pytest.raises(NewerEvents):
+        await publisher.publish_after(events.cancelled(), first)
+    with pytest.raises(NewerEvents):
+        await publisher.publish_after(events.cancelled(), 0)
+    third = await publisher.publish_after(events.cancelled(), second)
+    assert await log.newest("default", events.id_of(1)) == NewestEvent(third, "cancelled")
+    assert await messages(connection) == 4

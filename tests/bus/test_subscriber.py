@@ -11,7 +11,7 @@ from bus.errors import BusUnavailable
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from schemas.documents import DocumentCompleted, DocumentFailed
-from tests import events
+from tests import batch_events, events
 from tests.bus.conftest import KillableServer
 
 WITHIN = 30.0
@@ -151,3 +151,12 @@ async def test_the_edge_may_subscribe_to_the_ends_it_shares(
         await operator.client.publish(subject, codec.encode(events.failed()))
         async with asyncio.timeout(WITHIN):
             assert await outcome.wait() == events.failed()
+
+
+async def test_the_end_of_a_batch_completes_the_wait_for_it(connection: Connection) -> None:
+    listener, publisher = OutcomeListener(connection), Publisher(connection)
+    async with listener.watch_batch("default", batch_events.id_of()) as ended:
+        await publisher.publish(batch_events.completed(2))
+        await publisher.publish(batch_events.completed())
+        async with asyncio.timeout(WITHIN):
+            await ended.wait()

@@ -19,7 +19,7 @@ from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
 from ilios.runtime.disk_space import BLOBS, DiskGuard, Volume
 from ilios.runtime.supervisor import Supervisor
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 from tests.waiting import wait_until
 
 

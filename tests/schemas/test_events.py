@@ -29,6 +29,10 @@ GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"))
 
 MISTRAL = ConversionOptions(engine="mistral", model="mistral-ocr-2512")
 CHOSEN = {"options": MISTRAL, "held": True}
+LABELS: dict[str, Any] = {
+    "reference": "Rechnung 2026/17 · Müller",
+    "metadata": {"case": 17, "tags": ["a", None, True], "sum": 1.5},
+}
 RESULT = Blob("result", 21, events.SHA256)
 
 ORIGINALS: dict[str, Event] = {
@@ -81,7 +85,11 @@ ORIGINALS: dict[str, Event] = {
     ),
     "document.converted.1.partial": events.converted(partial=True),
     "document.completed.1.partial": msgspec.structs.replace(events.completed(), partial=True),
+    "document.submitted.1.labels": msgspec.structs.replace(events.submitted(), **LABELS),
+    "document.completed.1.labels": msgspec.structs.replace(events.completed(), **LABELS),
+    "document.failed.1.labels": msgspec.structs.replace(events.failed(), **LABELS),
     "document.cancelled.1": events.cancelled(),
+    "document.cancelled.1.labels": msgspec.structs.replace(events.cancelled(), **LABELS),
     "document.archived.1": events.archived(),
     "document.archived.1.least": DocumentArchived(document_id=events.id_of(1)),
     "document.deleted.1": events.deleted(cause="expired"),
@@ -89,6 +97,14 @@ ORIGINALS: dict[str, Event] = {
     "batch.submitted.1": events.batch(1, 2),
     "batch.submitted.1.chosen": msgspec.structs.replace(
         events.batch(1, 2), options=MISTRAL, engine_batch=True
+    ),
+    "batch.submitted.1.labels": msgspec.structs.replace(
+        events.batch(1, 2),
+        documents=(msgspec.structs.replace(events.batch(1, 1).documents[0], **LABELS),),
+        **LABELS,
+    ),
+    "batch.completed.1.labels": BatchCompleted(
+        batch_id="batch0000000000000000001", total=3, completed=2, failed=1, **LABELS
     ),
     "batch.progressed.1": BatchProgressed(
         batch_id="batch0000000000000000001",
@@ -195,6 +211,12 @@ WRONG: list[tuple[str, object, str]] = [
     ("held", 1, "$.held"),
     ("submitted_at", "yesterday", "$.submitted_at"),
     ("submitted_at", 5, "$.submitted_at"),
+    ("reference", "", "$.reference"),
+    ("reference", "a" * 256, "$.reference"),
+    ("reference", "two\nlines", "$.reference"),
+    ("metadata", [1], "$.metadata"),
+    ("metadata", {str(n): n for n in range(65)}, "$.metadata"),
+    ("metadata", {"a": "b" * 4096}, "metadata must be a JSON object"),
     ("source", {"kind": "ftp"}, "$.source.kind"),
     ("source", {"kind": "url", "url": ""}, "$.source.url"),
     ("source", {"kind": "url", "url": "h" * 2049}, "$.source.url"),

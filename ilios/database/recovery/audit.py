@@ -15,7 +15,7 @@ _DOCUMENTS = """
 SELECT
     iif(d.tenant = 'default', d.id, d.tenant || '/' || d.id), d.state, d.code, d.reason, d.pages,
     d.batch_id, d.original_sha256, d.original_key, d.markdown_key, d.result_key,
-    d.billed_pages, count(u.document_id), total(u.pages)
+    d.billed_pages, d.reference, count(u.document_id), total(u.pages)
 FROM documents AS d
 LEFT JOIN usage AS u ON u.tenant = d.tenant AND u.document_id = d.id
 GROUP BY d.tenant, d.id
@@ -48,6 +48,7 @@ class AuditedDocument(Struct, frozen=True, kw_only=True):
     pages_to_bill: int | None = None
     batch: str | None = None
     sha256: str | None = None
+    reference: str | None = None
     keys: frozenset[str] = frozenset()
     bills: int = 0
     billed_pages: int = 0
@@ -81,13 +82,14 @@ def read_audit(database: Path) -> Audit:
                 pages_to_bill=to_bill,
                 batch=batch,
                 sha256=sha256,
+                reference=reference,
                 keys=frozenset(key for key in (original, markdown, result) if key),
                 bills=bills,
                 billed_pages=int(billed_pages),
             )
             for (
                 name, state, code, reason, pages, batch, sha256, original, markdown, result,
-                to_bill, bills, billed_pages,
+                to_bill, reference, bills, billed_pages,
             ) in connection.execute(_DOCUMENTS)
         ]  # fmt: skip
         complaints = [str(row[0]) for row in connection.execute(_INTEGRITY) if row[0] != "ok"]

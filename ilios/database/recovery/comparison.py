@@ -19,6 +19,7 @@ PRIMARY_KEYS = {
     "documents": ("tenant", "id"),
     "usage": ("tenant", "document_id", "operation"),
     "batches": ("tenant", "id"),
+    "history": ("tenant", "document_id", "requeues", "event"),
 }
 """The tables that are compared, and their primary keys. Cursors and sweeps are bookkeeping."""
 
@@ -29,6 +30,7 @@ _ERASED_COLUMNS = {"original_key", "markdown_key", "result_key"}
 _PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")
 _VERSION = "PRAGMA user_version"
 _CHECK = "PRAGMA integrity_check(1)"
+_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 _COLUMNS = "SELECT name FROM pragma_table_info(?)"
 _LAST_SWEEP = "SELECT at FROM sweeps WHERE name = 'last'"
 _SET_LAST_SWEEP = "INSERT OR REPLACE INTO sweeps (name, at) VALUES ('last', ?)"
@@ -40,7 +42,7 @@ _SET_CLOCK = (
     "VALUES (1, ?, ?, ?, ?, ?, ?)"
 )
 _CURSOR = "SELECT created, sequence FROM cursors WHERE reader = :reader"
-Key = tuple[str, ...]
+Key = tuple[str | int, ...]
 
 
 class UnexplainedDiff(Struct, frozen=True):
@@ -107,7 +109,9 @@ def compare(new: Path, old: Path | None) -> Comparison:
             cursor = read_cursor(theirs, NAME)
             copied = _copy_prices(ours, theirs)
             _copy_clock(ours, theirs)
-            tables = tuple(_compare(ours, theirs, table) for table in PRIMARY_KEYS)
+            tables = tuple(
+                _compare(ours, theirs, table) for table in PRIMARY_KEYS if not _lacks(theirs, table)
+            )
     return Comparison(fault=fault, cursor=cursor, tables=tables, prices_copied=copied)
 
 
@@ -138,7 +142,7 @@ def compare_with_old(
 def _last_sequence(table: str, key: Key, index: LogIndex) -> int:
     """Return the sequence of the last event about a row; 0 if there is none on the log."""
     events = index.batches if table == "batches" else index.documents
-    return events.get((key[0], key[1]), 0)
+    return events.get((str(key[0]), str(key[1])), 0)
 
 
 def ensure_not_newer(old: Path, what: str) -> None:
@@ -183,6 +187,14 @@ def find_fault(connection: sqlite3.Connection) -> str | None:
         return str(found[0])
     # SQLite takes a file of a few bytes for an empty database, and a sound one.
     return None if version[0] else "it is empty, or not of ilios"
+
+
+def _lacks(theirs: sqlite3.Connection, table: str) -> bool:
+    """Whether the old database is of a version without this table."""
+    with suppress(*READ_ERRORS):
+        known = {name for (name,) in theirs.execute(_TABLES)}
+        return "documents" in known and table not in known
+    return False
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
@@ -283,7 +295,7 @@ def _missing_keys(
         try:
             for name in theirs.execute(every + order):
                 # In a damaged file a key may be anything; such a key is not one of ours.
-                if name in seen or not all(isinstance(part, str) for part in name):
+                if name in seen or not all(isinstance(part, str | int) for part in name):
                     continue
                 if ours.execute(one, name).fetchone() is None:
                     seen.add(name)

@@ -172,7 +172,7 @@ class _Replay:
             event = codec.decode(delivery.subject, delivery.body)
         except codec.MalformedEvent as error:
             self.malformed += 1
-            rejected = codec.rejection(delivery.subject, delivery.sequence, error)
+            rejected = codec.rejection(delivery.subject, delivery.sequence, error, delivery.body)
             return LogEntry(delivery.sequence, delivery.stored_at, rejected) if rejected else None
         if not isinstance(event, HANDLED_EVENTS):
             return None

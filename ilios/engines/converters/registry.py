@@ -17,6 +17,7 @@ from actors.content_types import (
     AVIF,
     BMP,
     CSV,
+    DOC,
     DOCX,
     EML,
     EPUB,
@@ -34,6 +35,7 @@ from actors.content_types import (
     ODT,
     PDF,
     PNG,
+    PPT,
     PPTX,
     RTF,
     SUPPORTED_TYPES,
@@ -41,6 +43,7 @@ from actors.content_types import (
     TSV,
     TXT,
     WEBP,
+    XLS,
     XLSX,
 )
 from actors.engines import Password, Unconvertible
@@ -68,6 +71,7 @@ _CONVERTERS = {
     ),
     **dict.fromkeys((JPEG, BMP, HEIC, JPEG_2000), Entry("ilios.engines.converters.images", "one")),
     DOCX: Entry("ilios.engines.converters.docx.convert", "one"),
+    **dict.fromkeys((DOC, XLS, PPT), Entry("ilios.engines.converters.old_office.convert", "whole")),
     PPTX: Entry("ilios.engines.converters.slides.convert", "whole"),
     ODT: Entry("ilios.engines.converters.odf.odt", "one"),
     ODP: Entry("ilios.engines.converters.odf.odp", "whole"),

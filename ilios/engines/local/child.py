@@ -20,6 +20,7 @@ import msgspec
 
 from actors.engines import PageListener, Unconvertible
 from ilios.engines.converters import heif, registry
+from ilios.engines.converters.old_office import libreoffice
 from ilios.engines.local import exit_status
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
@@ -83,7 +84,14 @@ def main() -> None:
     profile = profiles.BY_NAME[sys.argv[4]]
     if limits.heif not in (heif.AUTO, heif.OFF):
         heif.load(limits.heif)
-    exposed = enter.enter_sandbox(limits.sandbox, Path.cwd(), Path(sys.argv[3]), profile)
+    more_readable: tuple[Path, ...] = ()
+    if profile is profiles.OFFICE and (program := libreoffice.find(limits.libreoffice)):
+        # Found before the sandbox: inside, it cannot be looked for.
+        limits = msgspec.structs.replace(limits, sandbox="strict", libreoffice=str(program))
+        more_readable = libreoffice.readable(program)
+    exposed = enter.enter_sandbox(
+        limits.sandbox, Path.cwd(), Path(sys.argv[3]), profile, more_readable
+    )
     memory = confinement.MemoryWatch(limits.memory_bytes)
     write_answer(answers, Ready(exposed))
     while (command := read_command(commands)) is not None:

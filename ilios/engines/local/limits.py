@@ -75,8 +75,12 @@ class EngineLimits(Struct, frozen=True, kw_only=True):
     heif: str = "auto"
     """The decoder of HEIC images: ``auto`` (libheif where it is installed), ``off``, or a path."""
 
+    libreoffice: str = "auto"
+    """LibreOffice, which reads DOC, XLS and PPT: ``auto`` (where it is installed), ``off``, or the
+    path of its directory ``program``."""
+
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if name not in ("sandbox", "heif") and value <= 0:
+            if name not in ("sandbox", "heif", "libreoffice") and value <= 0:
                 raise ValueError(f"EngineLimits.{name} must be positive, not {value}")

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from actors.content_types import OLD_OFFICE
 from actors.engines import EngineCrashed, SourceFile, Unconvertible
+from ilios.engines.converters.old_office import convert as old_office
 from ilios.engines.local import exit_status
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.process import ChildProcess, LostBeforeStart, StartFailed, TaskResult
@@ -27,7 +29,7 @@ from ilios.engines.local.self_test import SelfTest
 from ilios.engines.local.staging import ScratchDir
 from ilios.engines.local.work_timer import WorkTimer
 from ilios.engines.pages import selected_count
-from ilios.engines.sandbox.profiles import Profile
+from ilios.engines.sandbox.profiles import OFFICE, Profile
 from ilios.runtime.fair_semaphore import FairSemaphore
 from ilios.runtime.restarts import WINDOW, RestartHistory
 
@@ -133,6 +135,8 @@ class Pool:
     async def _attempt(
         self, document: SourceFile, task: Task, progress: Callable[[int, int], None] | None
     ) -> TaskResult:
+        if document.content_type in OLD_OFFICE:
+            return await self._run_alone(document, task, progress)
         child = await self._acquire_child()
         try:
             done = await self._run_task(child, document, task, progress)
@@ -145,6 +149,20 @@ class Pool:
             raise
         self._release_child(child, done.outcome)
         return done
+
+    async def _run_alone(
+        self, document: SourceFile, task: Task, progress: Callable[[int, int], None] | None
+    ) -> TaskResult:
+        """Run a task in a child that serves no other document, as LibreOffice stays in it.
+
+        :raises Unconvertible: there is no LibreOffice, or no sandbox for it.
+        """
+        old_office.check_available(document.content_type, self._limits)
+        child = await self._start_with_profile(OFFICE)
+        try:
+            return await self._run_task(child, document, task, progress)
+        finally:
+            child.kill()
 
     async def _run_task(
         self,

@@ -9,7 +9,7 @@ import ctypes
 import os
 import site
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -76,13 +76,18 @@ def sandbox_warnings(mode: SandboxMode) -> list[str]:
 
 
 def enter_sandbox(
-    mode: SandboxMode, scratch: Path, staging_dir: Path, profile: Profile
+    mode: SandboxMode,
+    scratch: Path,
+    staging_dir: Path,
+    profile: Profile,
+    more_readable: Iterable[Path] = (),
 ) -> tuple[str, ...]:
     """Restrict this process irrevocably; call it before there is a second thread.
 
     :param scratch: the one directory it may write in.
     :param staging_dir: the directory with the documents to read.
     :param profile: the system calls it may make.
+    :param more_readable: what it may read beside libraries and fonts.
     :returns: a sentence for each part that this machine lacks.
     :raises SandboxIncomplete: there is one, and ``mode`` is strict.
     """
@@ -91,7 +96,9 @@ def enter_sandbox(
     absent = []
     _preallocate_callbacks()
     try:
-        landlock.restrict((*_readable(scratch, staging_dir), staging_dir), (scratch, DEV_NULL))
+        landlock.restrict(
+            (*_readable(scratch, staging_dir), staging_dir, *more_readable), (scratch, DEV_NULL)
+        )
     except OSError as error:
         absent.append(f"{NO_LANDLOCK} ({error.strerror})")
     try:

@@ -164,6 +164,22 @@ CONVERTER = Profile(
 )
 """The calls that converters need, and no others."""
 
+# fcntl.h: O_CLOEXEC and O_NONBLOCK. Not O_NOTIFICATION_PIPE, through which the kernel sends news.
+_PIPE_FLAGS = (0, 0o2000000, 0o4000, 0o2004000)
+
+OFFICE = Profile(
+    name="office",
+    actions={
+        **CONVERTER.actions,
+        "pipe2": AllowIf(any_of=((_one_of(1, *_PIPE_FLAGS),),)),
+        # It makes the code of its bridges between languages as it starts.
+        "mprotect": ALLOW,
+    },
+    default=REFUSE,
+    default_newer=ABSENT,
+)
+"""The calls of LibreOffice: those of converters, pipes, and memory that is made executable."""
+
 _DANGEROUS = _names("""
     socket connect accept bind listen accept4 sendmsg sendmmsg
     execve execveat fork vfork ptrace process_vm_readv process_vm_writev process_madvise
@@ -205,4 +221,4 @@ WIDE = Profile(
 """Refuses dangerous calls and allows the rest: for machines on which converters do not work under
 :data:`CONVERTER`."""
 
-BY_NAME = {profile.name: profile for profile in (CONVERTER, WIDE)}
+BY_NAME = {profile.name: profile for profile in (CONVERTER, OFFICE, WIDE)}

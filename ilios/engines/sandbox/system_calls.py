@@ -45,7 +45,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "epoll_create1": (291, 20), "epoll_ctl": (233, 21), "epoll_wait": (232, None),
     "epoll_pwait": (281, 22), "epoll_pwait2": (441, 441), "eventfd2": (290, 19),
     "socketpair": (53, 199), "sendto": (44, 206), "recvfrom": (45, 207),
-    "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    "sendmsg": (46, 211), "sendmmsg": (307, 269), "pipe2": (293, 59),
     "inotify_init": (253, None), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
     # time, processors and the machine
     "clock_gettime": (228, 113), "clock_getres": (229, 114), "clock_nanosleep": (230, 115),

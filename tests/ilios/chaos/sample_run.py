@@ -79,6 +79,7 @@ class SampleRun:
             pages=sample.pages if converted else None,
             batch=batch,
             sha256=sample.sha256,
+            reference=None if batch or state in ("cancelled", "deleted") else sample.sha256,
             bills=int(converted),
             billed_pages=sample.pages if converted else 0,
         )

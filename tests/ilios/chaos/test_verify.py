@@ -101,6 +101,8 @@ VIOLATIONS: dict[str, tuple[Callable[[SampleRun], None], str, str]] = {
     "a page of another": (_read(GOOD, fault="it has page 2 of document 9"), "mixed up", GOOD),
     "an original of another": (_row(GOOD, sha256="0" * 64), "mixed up", GOOD),
     "originals swapped": (_swapped, "mixed up", FIRST),
+    "a reference of another": (_row(GOOD, reference="0" * 64), "mixed up", GOOD),
+    "a reference of a removed one": (_row(DELETED, reference="0" * 64), "mixed up", DELETED),
     "a page less": (_row(GOOD, pages=2, billed_pages=2), "mixed up", GOOD),
     "nonsense converted": (_row(BROKEN, state="completed", code=None), "mixed up", BROKEN),
     "never submitted": (_row(NEVER_ACCEPTED, sha256="0" * 64), "mixed up", NEVER_ACCEPTED),

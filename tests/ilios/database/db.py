@@ -38,7 +38,7 @@ class Database:
         return answer
 
     async def table(self, name: str) -> list[tuple[object, ...]]:
-        found = await self.connection.fetchall(f"SELECT * FROM {name} ORDER BY 1, 2")
+        found = await self.connection.fetchall(f"SELECT * FROM {name} ORDER BY 1, 2, 3, 4")
         return [tuple(row) for row in found]
 
 

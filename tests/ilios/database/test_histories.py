@@ -50,8 +50,12 @@ EVENTS = st.sampled_from(
         )
     ]
 )
-SUBMISSIONS = tuple(events.submitted(number) for number in range(1, DOCUMENTS + 1))
+SUBMISSIONS = tuple(
+    msgspec.structs.replace(events.submitted(number), reference=f"case {number}")
+    for number in range(1, DOCUMENTS + 1)
+)
 REMOVED = ("cancelled", "deleted")
+TABLES = ("documents", "usage", "history")
 
 
 async def all_rows(groups: Sequence[Sequence[LogEntry]]) -> tuple[list[object], set[object]]:
@@ -64,7 +68,7 @@ async def all_rows(groups: Sequence[Sequence[LogEntry]]) -> tuple[list[object], 
                 answer = await db.apply(*group)
                 assert isinstance(answer, tuple)
                 announced |= {event.document_id for event in answer}
-            tables = [await db.table("documents"), await db.table("usage")]
+            tables = [await db.table(name) for name in TABLES]
             columns = "id, state, pages IS NOT NULL"
             states = await db.connection.fetchall(f"SELECT {columns} FROM documents")
             ended_well = {name for name, _, paged in states if paged}
@@ -126,7 +130,7 @@ async def again(entries: list[LogEntry]) -> tuple[list[object], set[object]]:
             await db.store.commit([ResetCursor("test")])  # type: ignore[list-item]
             for entry in entries:
                 await db.apply(entry)
-            return [await db.table("documents"), await db.table("usage")], set()
+            return [await db.table(name) for name in TABLES], set()
 
 
 async def attempts(entries: list[LogEntry]) -> dict[str, tuple[str, int]]:

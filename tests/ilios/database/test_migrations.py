@@ -44,7 +44,7 @@ async def open_and_close(path: Path) -> None:
 async def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "ilios.db"
     await open_and_close(path)
-    names = {"documents", "usage", "cursors", "batches", "sweeps", "running", "upgrades"}
+    names = {"documents", "usage", "cursors", "batches", "sweeps", "running", "upgrades", "history"}
     assert tables(path) == names
     assert version(path) == migrations.scripts()[-1][0]
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from actors.pricing import Pricing, pricing
 from actors.writes import LogEntry, ResetCursor
-from ilios.database import migrations, statements
+from ilios.database import migrations, usage_statements
 from ilios.database.connection import open_reader, open_writer
 from ilios.database.queries import SqliteUsageQueries
 from ilios.database.store import SqliteTransactionStore
@@ -205,7 +205,7 @@ async def test_a_range_is_added_up_from_its_index_alone(account: Account, tmp_pa
     connection = sqlite3.connect(tmp_path / "ilios.db")
     try:
         parameters = {"tenant": "default", "first": 0, "last": 1}
-        plan = connection.execute("EXPLAIN QUERY PLAN " + statements.USAGE_TOTAL, parameters)
+        plan = connection.execute("EXPLAIN QUERY PLAN " + usage_statements.USAGE_TOTAL, parameters)
         steps = [row[3] for row in plan]
     finally:
         connection.close()

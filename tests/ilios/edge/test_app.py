@@ -6,7 +6,7 @@ from bus.errors import BusUnavailable
 from ilios import __version__
 from ilios.edge.auth import tenant_of
 from schemas.ids import is_tenant
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 from tests.ilios.edge.test_submit import form_data
 from tests.ilios.edge.world import ID, PDF, World, record
 

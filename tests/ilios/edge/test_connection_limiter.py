@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from ilios.edge import connection_limiter
 from ilios.edge.connection_limiter import HEALTH_ONLY_SLOTS, MIN_HEADER_AGE, ConnectionLimiter
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 from tests.ilios.edge.test_connection import BEGUN, LIVE, SOON, connected
 from tests.ilios.edge.world import World, file_part, multipart_form, post_request, read_response
 from tests.waiting import wait_until

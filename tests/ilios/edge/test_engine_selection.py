@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
-from ilios.edge.upload_urls import Reservation
+from ilios.edge.reservations import Reservation
 from schemas.batches import BatchSubmitted, document_submissions
 from schemas.documents import DocumentSubmitted
 from schemas.options import ConversionOptions, EngineName

@@ -15,14 +15,15 @@ from msgspec import Struct
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
-from ilios.edge import accept, auth, pages
+from ilios.edge import accept, auth, pages, publishing
 from ilios.edge.app import DECLARED as OPERATIONS
 from ilios.edge.app import make_app
 from ilios.edge.errors import CODES, OTHER_CODES, HttpProblem
 from ilios.edge.openapi import EXTRA_SCHEMAS, PROBLEM, describe
 from ilios.edge.operation import ID_SCHEMA, IDEMPOTENCY_KEY, JSON, MARKDOWN, OCTET_STREAM, Operation
 from schemas.ids import is_id
-from schemas.replies import HealthReport, Problem
+from schemas.replies import Problem
+from schemas.service_replies import HealthReport
 from tests.ilios.edge.test_submit import form_data
 from tests.ilios.edge.world import ID as DOCUMENT
 from tests.ilios.edge.world import World, record
@@ -206,7 +207,7 @@ async def test_an_operation_needs_a_key_unless_it_is_described_as_open(
     ["a", "a b", "~" * 255, '"quoted"', '"with \\" and \\\\"', '""', '"', "", "é", "a" * 256],
 )
 def test_an_idempotency_key_is_described_as_it_is_taken(value: str) -> None:
-    request = make_mocked_request("POST", "/", headers={accept.HEADER: value})
+    request = make_mocked_request("POST", "/", headers={publishing.HEADER: value})
     try:
         taken = accept.parse_key(request) is not None
     except HttpProblem:
@@ -290,7 +291,7 @@ async def test_a_document_is_answered_as_described_in_every_state(world: World) 
         await asked(client, name, 500)
 
 
-@pytest.mark.parametrize("name", ["submitDocument", "convert", "submitBatch"])
+@pytest.mark.parametrize("name", ["submitDocument", "createDocument", "convert", "submitBatch"])
 async def test_a_submission_is_answered_as_described(world: World, name: str) -> None:
     client = await world.serve(convert_timeout=0.01)
     part = "files" if name == "submitBatch" else "file"
@@ -301,7 +302,7 @@ async def test_a_submission_is_answered_as_described(world: World, name: str) ->
         return data
 
     await asked(client, name, 202, data=form())
-    key = {accept.HEADER: "once"}
+    key = {publishing.HEADER: "once"}
     await asked(client, name, 202, data=form(), headers=key)
     await asked(client, name, 202, data=form(), headers=key)
     await asked(client, name, 422, data=form(retentionDays="7"), headers=key)
@@ -310,7 +311,7 @@ async def test_a_submission_is_answered_as_described(world: World, name: str) ->
     await asked(client, name, 400, data=form(model="Mistral OCR"))
     await asked(client, name, 422, data=form(engine="mistral"))
     await asked(client, name, 400)
-    await asked(client, name, 400, headers={accept.HEADER: '"'})
+    await asked(client, name, 400, headers={publishing.HEADER: '"'})
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/pdf"}
     await asked(client, name, 415, data=b"x", headers=packed)
     await asked(client, name, 417, data=form(), headers={"Expect": "more"})

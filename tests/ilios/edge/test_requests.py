@@ -9,7 +9,7 @@ from aiohttp import ClientSession, FormData
 from ilios.edge.accept import fingerprint
 from ilios.edge.app import DECLARED
 from ilios.edge.operation import Operation
-from ilios.edge.upload_urls import Reservation
+from ilios.edge.reservations import Reservation
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentFailed, DocumentSubmitted
 from schemas.options import ConversionOptions

@@ -12,7 +12,8 @@ from aiohttp import ClientSession, MultipartWriter
 
 from actors.blob_keys import original_key, upload_key
 from bus.errors import BusUnavailable
-from ilios.edge.upload_urls import RESERVATION_SUFFIX, UPLOAD_SUFFIX, URL_LIFETIME
+from ilios.edge.reservations import RESERVATION_SUFFIX
+from ilios.edge.upload_urls import UPLOAD_SUFFIX, URL_LIFETIME
 from schemas.documents import DocumentSubmitted, Stored
 from tests.ilios.edge.test_documents import submission
 from tests.ilios.edge.test_removed_documents import WHEN, removed

@@ -31,7 +31,7 @@ from schemas.documents import (
 )
 from schemas.options import EngineName
 from schemas.records import DocumentRecord
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 from tests.fakes import (
     FakeBatches,
     FakeLog,

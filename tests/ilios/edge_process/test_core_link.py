@@ -24,7 +24,7 @@ from ilios.edge_process.messages import (
     State,
 )
 from ilios.integrity.faults import Fault
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 from tests.waiting import wait_until
 
 NO_FAULTS = State({}, None)

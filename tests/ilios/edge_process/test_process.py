@@ -20,7 +20,7 @@ from ilios.edge_process.process import CoreParts, EdgeCannotStart, EdgeProcess
 from ilios.integrity.faults import Faults
 from ilios.runtime import supervisor
 from ilios.runtime.supervisor import Supervisor
-from schemas.replies import HealthReport
+from schemas.service_replies import HealthReport
 from tests.waiting import wait_until
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from actors import sniffing
-from actors.content_types import EML, MSG
+from actors.content_types import EML, MSG, OLD_OFFICE
 from actors.engines import Unconvertible
 from actors.text_sniffing import Claim
 from ilios.engines.converters import registry
@@ -98,8 +98,9 @@ class Outline:
         ends = data[: sniffing.SNIFF_LENGTH], data[-sniffing.SNIFF_LENGTH :]
         claim = Claim.of(name, attachment.content_type)
         content_type = sniffing.sniff(*ends, claim)
-        if content_type is None:
-            owner.problems.append(f"{name} ({sniffing.describe(*ends)})")
+        if content_type is None or content_type in OLD_OFFICE:
+            # LibreOffice is in reach of documents only that are nothing else.
+            owner.problems.append(f"{name} ({sniffing.describe(*ends, claim)})")
         elif content_type in MAIL_TYPES:
             if depth + 1 >= MAX_DEPTH:
                 owner.problems.append(f"{name} ({eml.TOO_DEEP.format(depth=MAX_DEPTH)})")

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,9 @@ from tests import batch_events, events
 from tests.ilios.database.db import CREATED, STREAM, history, open_database
 from tests.ilios.database.test_histories import EVENTS, SUBMISSIONS, plausible
 
-BATCH = batch_events.submitted(2)
+BATCH = msgspec.structs.replace(
+    batch_events.submitted(2), reference="all", metadata={"case": 17, "a": [1]}
+)
 MIXED_EVENTS = EVENTS | st.sampled_from(
     [
         BATCH,

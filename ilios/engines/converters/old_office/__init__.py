@@ -1,0 +1,1 @@
+"""DOC, XLS and PPT, by the LibreOffice of the system where there is one."""
