@@ -17,6 +17,7 @@ from bus.log import Log
 from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
+from bus.target import Target
 from ilios.blobs.factory import blob_directory
 from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, SqliteUsageQueries
@@ -33,7 +34,6 @@ from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import process_settings
 from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.runtime.supervisor import Supervisor
-from ilios.secret import Secret
 from ilios.settings.settings import Settings
 
 PERMISSIONS_CHECKED_EVERY = 0.5
@@ -106,7 +106,7 @@ class BusRequests(Struct, frozen=True):
     """The connection by which requests on the bus come, and where its refusals are reported."""
 
     settings: Settings
-    url: Secret
+    target: Target
     violations: PermissionViolations
 
     async def answer(self, edge: Edge) -> None:
@@ -120,9 +120,8 @@ class BusRequests(Struct, frozen=True):
         refused = PermissionViolations() if external else self.violations
         # The inbox has this name, to which permissions on an external bus may be restricted.
         name = "ilios" if external else "edge"
-        url = self.url.get_secret_value()
         async with (
-            connect(url, name=name, permission_violations=refused) as connection,
+            connect(self.target, name=name, permission_violations=refused) as connection,
             serve_bus(edge, connection),
         ):
             while not external or not refused.count:

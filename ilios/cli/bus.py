@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
 
+from bus.target import Target
 from ilios.cli import ExitCode, command, printing
 from ilios.data_directory import NoData, ensure_service_data
 from ilios.nats.users import OPERATOR, publisher_name
@@ -24,10 +24,10 @@ class NoContext(Exception):
 
 
 class Access(NamedTuple):
-    """Who a context is for, and the URL with the credentials."""
+    """Who a context is for, and the servers with the credentials."""
 
     who: str
-    url: SplitResult
+    target: Target
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -88,10 +88,10 @@ def _find_access(settings: Settings, tenant: str | None) -> Access:
 
     :raises NoData, NoContext: there is none.
     """
-    if settings.nats_url is not None:
+    if settings.external_bus is not None:
         if tenant is not None:
             raise NoContext("the bus is yours (NATS_URL): its server has the users of publishers")
-        return Access(OPERATOR, urlsplit(settings.nats_url.get_secret_value()))
+        return Access(OPERATOR, settings.external_bus)
     ensure_service_data(settings)
     directory = settings.data_dir.absolute() / "nats"
     # Not joined to a path before it is found: it is what somebody has typed.
@@ -104,23 +104,27 @@ def _find_access(settings: Settings, tenant: str | None) -> Access:
         if tenant is None or not tenants:
             raise NoData(f"no service has made {directory / OPERATOR}.url yet: start it once")
         raise NoContext(f"there is no publisher of a tenant {tenant!r}, only: {', '.join(tenants)}")
-    return Access(tenant or OPERATOR, urlsplit(present[wanted].read_text().strip()))
+    return Access(tenant or OPERATOR, Target.of(present[wanted].read_text().strip()))
 
 
 def _context(settings: Settings, access: Access) -> str:
     """Return a context in the format of the nats command."""
-    url = access.url
-    port = f":{url.port}" if url.port else ""
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    target = access.target
     origin = settings.data_dir.absolute() if settings.nats_url is None else "NATS_URL"
-    user, password = unquote(url.username or ""), unquote(url.password or "")
-    token = {"token": user} if user and url.password is None else {"user": user}
     members = {
         "description": f"{_MARK}{access.who} of {origin}",
-        "url": f"{url.scheme}://{host}{port}",
-        **token,
-        "password": password,
+        "url": ",".join(target.servers),
+        **({"token": target.token} if target.token else {"user": target.user or ""}),
+        "password": target.password or "",
     }
+    files = {
+        "creds": target.credentials_file,
+        "nkey": target.seed_file,
+        "cert": target.certificate_file,
+        "key": target.key_file,
+        "ca": target.ca_file,
+    }
+    members |= {name: str(Path(path).absolute()) for name, path in files.items() if path}
     return json.dumps(members, indent=2) + "\n"
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from bus.connection import connect
 from bus.diagnostics import PublishStats
+from bus.target import Target
 from ilios.blobs.factory import open_blobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.database.connection import open_inline_reader, open_reader
@@ -35,7 +36,7 @@ _T = TypeVar("_T")
 @asynccontextmanager
 async def open_stores(
     settings: Settings,
-    bus_url: str,
+    target: Target,
     publish_stats: PublishStats,
     damage: DamageMonitor,
     faults: Faults,
@@ -50,7 +51,7 @@ async def open_stores(
         enter = stack.enter_async_context
         # The inbox has this name, to which permissions on an external bus may be restricted.
         name = "edge" if settings.nats_url is None else "ilios"
-        connection = await enter(connect(bus_url, name=name, publish_stats=publish_stats))
+        connection = await enter(connect(target, name=name, publish_stats=publish_stats))
         reader = await enter(open_reader(path, damage))
         inline = await enter(open_inline_reader(path, reader, damage))
         # Sums over years and long lists must not delay queries for one document.

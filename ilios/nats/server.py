@@ -147,7 +147,7 @@ class NatsServer:
         self._ready, self.write_error, self._termination_reason = False, None, ""
         self._corrupt_files, self._stream_stopped = set(), False
         self._process = await asyncio.create_subprocess_exec(
-            _binary(),
+            binary(),
             "-c",
             str(self._users.configuration),
             "-P",
@@ -308,7 +308,7 @@ def go_memory_limit() -> int:
     return max(MIN_MEMORY_LIMIT, int(MEMORY_SHARE * machine.limit_bytes()))
 
 
-def _binary() -> str:
+def binary() -> str:
     """Find nats-server beside the interpreter, where its package installs it, or on PATH."""
     beside = Path(sysconfig.get_path("scripts")) / "nats-server"
     found = str(beside) if beside.exists() else shutil.which("nats-server")
