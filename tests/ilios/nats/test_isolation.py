@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from bus import streams
 from bus.connection import Connection, connect
-from bus.micro import Request, Service, ServiceReply
+from bus.micro import Lane, Request, Service, ServiceReply
 from ilios.edge.bus_service.operations import OPERATIONS
 from ilios.edge.bus_service.service import endpoint
 from ilios.nats.server import NatsServer, embedded
@@ -74,7 +74,8 @@ async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
             description="",
             metadata={},
         )
-        async with service.running(lambda: None, 1):
+        lanes = [Lane(edge, (OURS,)), Lane(edge, (THEIRS,))]
+        async with service.running(lanes, lambda: None, 1):
             text = (tmp_path / "publishers.conf").read_text()
             yield Bus(server, operator, requests, dict(grants(text)))
         assert edge.permission_violations.count == 0
