@@ -15,6 +15,7 @@ from actors.actor import Actor
 from actors.blob_keys import fetched_key, original_key
 from actors.cancellations import Cancellations, Cancelled
 from actors.content_types import SUPPORTED_TYPES
+from actors.deadlines import DeadlinePassed, Deadlines
 from actors.errors import Reject, RetryLater
 from actors.object_source import ObjectSource
 from actors.ports import BlobNotFound, Blobs, Downloader, DownloadFailed, StorageFull
@@ -65,10 +66,12 @@ class Fetcher(Actor[DocumentSubmitted]):
         cancellations: Cancellations,
         objects: Objects,
         *,
+        deadlines: Deadlines | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
     ) -> None:
         super().__init__(connection, slots=FairSlots(MAX_DOWNLOADS), ended_floor=ended_floor)
         self._cancellations = cancellations
+        self._deadlines = deadlines or Deadlines()
         self._log = Log(connection)
         self._blobs = blobs
         self._downloads = downloads
@@ -104,6 +107,8 @@ class Fetcher(Actor[DocumentSubmitted]):
     async def _handle_once(
         self, event: DocumentSubmitted, delivery: DeliveryInfo
     ) -> DocumentFetched | None:
+        if self._deadlines.is_over(event):
+            return None
         if await self._cancellations.is_cancelled(event, delivery.stored_at):
             return None
         try:
@@ -113,6 +118,9 @@ class Fetcher(Actor[DocumentSubmitted]):
             content_type = await self._detect(original, claim)
         except Cancelled:
             log.info("document cancelled during fetching")
+            return None
+        except DeadlinePassed:
+            log.info("deadline passed during fetching")
             return None
         except BlobNotFound:
             raise Reject("source_missing", "The uploaded bytes are not in the store.") from None
@@ -135,6 +143,7 @@ class Fetcher(Actor[DocumentSubmitted]):
             held=event.held,
             reference=event.reference,
             metadata=event.metadata,
+            deadline=event.deadline,
         )
 
     async def _is_already_handled(self, event: DocumentSubmitted, delivery: DeliveryInfo) -> bool:
@@ -178,15 +187,16 @@ class Fetcher(Actor[DocumentSubmitted]):
     ) -> tuple[Blob, Claim]:
         """Return the original, stored here unless the edge has stored it, and what it claims to be.
 
-        :raises Cancelled: the document is cancelled meanwhile.
+        :raises Cancelled, DeadlinePassed: the document is cancelled, or expires, meanwhile.
         """
         source = event.source
         if isinstance(source, Stored):  # nothing to do that could be stopped
             key = original_key(event.tenant, event.document_id, source.suffix)
             return Blob(key, source.size, source.sha256), _claim_of(event)
-        return await self._cancellations.run_unless_cancelled(
-            event, self._store_original(event, source, repeated=not _is_fresh(delivery))
-        )
+        async with self._deadlines.limit(event):
+            return await self._cancellations.run_unless_cancelled(
+                event, self._store_original(event, source, repeated=not _is_fresh(delivery))
+            )
 
     async def _store_original(
         self, event: DocumentSubmitted, source: Inline | Remote | Object, *, repeated: bool

@@ -10,32 +10,20 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors.aggregator import NAME as AGGREGATOR
 from actors.aggregator import Aggregator
 from actors.batcher import Batcher
 from actors.cancellations import Cancellations
-from actors.clock_guard import RunningTime
+from actors.deadlines import Deadlines
 from actors.draft_pages import DraftPages
 from actors.engines import Engine
 from actors.fetcher import Fetcher
-from actors.janitor.janitor import Janitor
-from actors.janitor.objects import ObjectSweep
-from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
-from actors.janitor.retention import Retention
-from actors.janitor.stuck import StageConsumers, StuckDocuments
 from actors.ocr import Ocr
 from actors.page_events import PagePorts
-from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
-from actors.ports import Losses
 from actors.writes import Writer
-from bus.consumers import ConsumerProgress
-from bus.log import Log
 from bus.objects import Objects
 from bus.pages import DraftServer, PagePublisher
-from bus.publisher import Publisher
-from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_startup_app
 from ilios.edge.context import Edge
@@ -61,7 +49,6 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.listening import open_sockets
-from ilios.nats.buckets import open_buckets
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
@@ -70,6 +57,7 @@ from ilios.settings.settings import Settings
 from ilios.sources.http import HttpDownloads
 from ilios.startup import Startup, written_directories
 from ilios.stores import Stores, open_stores
+from ilios.upkeep_composition import compose_upkeep
 
 Parts = Mapping[str, Callable[[], Awaitable[None]]]
 """What the supervisor keeps running, by name, in the order of its start."""
@@ -129,10 +117,10 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         parts: Parts = {
             "writer": writer.run,
             "persister": persister.run,
-            **_actors(settings, stores, engines),
+            **_actors(settings, stores, engines, deadlines := Deadlines()),
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
-            **await _upkeep(settings, stores, writer, monitoring, log_check),
+            **await compose_upkeep(settings, stores, writer, monitoring, log_check, deadlines),
         }
         for name, run in parts.items():
             await enter(monitoring.supervisor.running(name, run))
@@ -178,7 +166,7 @@ def _log_check(settings: Settings, stores: Stores, faults: Faults) -> LogCheck:
     )
 
 
-def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
+def _actors(settings: Settings, stores: Stores, engines: Engines, deadlines: Deadlines) -> Parts:
     """Build the actors that consume events, without the persister."""
     bus, blobs, ended_floor = stores.bus, stores.blobs, stores.log_reads.ended_floor
     downloads = HttpDownloads(
@@ -194,6 +182,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         engines.engine,
         ocr_cancellations,
         concurrency=settings.max_in_flight,
+        deadlines=deadlines,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
         pages=PagePorts(PagePublisher(bus.ocr).publish, drafts.put, drafts.discard),
@@ -204,6 +193,7 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         downloads,
         fetcher_cancellations,
         Objects(bus.objects, settings.max_file_bytes),
+        deadlines=deadlines,
         ended_floor=ended_floor,
     )
     return {
@@ -214,40 +204,6 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         "drafts of pages": DraftServer(bus.ocr, drafts.read).run,
         "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
         "fetcher": fetcher.run,
-    }
-
-
-async def _upkeep(
-    settings: Settings, stores: Stores, writer: Writer, monitoring: Monitoring, losses: Losses
-) -> Parts:
-    """Build what runs by the clock: janitor, measure of running time, snapshots, buckets."""
-    connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
-    publisher, log = Publisher(connection), Log(connection)
-    consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
-    objects = Objects(stores.bus.objects, settings.max_file_bytes)
-    running_time = RunningTime(writer, await maintenance.running_time())
-    janitor = Janitor(
-        connection,
-        writer,
-        maintenance,
-        blobs,
-        running_time=running_time,
-        retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
-        stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
-        orphans=Orphans(log, maintenance, blobs, losses),
-        objects=ObjectSweep(objects, connection, consumers),
-        interval=settings.janitor_interval,
-    )
-    snapshots = SnapshotScheduler(
-        settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
-    )
-    disk_guard = open_disk_guard(settings, stores.bus.store)
-    buckets = await open_buckets(settings, stores.bus, disk_guard)
-    return {
-        "running time": running_time.run,
-        "janitor": janitor.run,
-        "snapshots": snapshots.run,
-        "buckets": buckets.run,
     }
 
 

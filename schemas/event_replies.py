@@ -73,11 +73,17 @@ class BatchEventData(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class ResetData(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Events may be missing before this one. ``document`` or ``batch`` is the present state."""
+    """Events may be missing before this one: what follows is the present state.
+
+    ``document`` or ``batch`` is what the stream is about. On the stream of everything ``documents``
+    are the newest ones, and ``more`` is whether the list of documents has others.
+    """
 
     reason: ResetReason
     document: DocumentStatus | None = None
     batch: BatchStatus | None = None
+    documents: list[DocumentStatus] | None = None
+    more: bool = False
 
 
 class EventTicket(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -65,6 +65,7 @@ SHARED_BY_ACTORS = {
     "publishable",
     "slots",
     "content_types",
+    "deadlines",
     "sniffing",
     "submissions",
     "text_sniffing",

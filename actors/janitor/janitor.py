@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from actors.clock_guard import ClockGuard, RunningTime
+from actors.deadlines import Deadlines
 from actors.janitor.erasure import Erasure
 from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans, TooManyOrphans
@@ -53,6 +54,7 @@ class Janitor:
         stuck: StuckDocuments,
         orphans: Orphans,
         objects: ObjectSweep,
+        deadlines: Deadlines | None = None,
         interval: float = SWEEP_INTERVAL,
     ) -> None:
         self._listener = Subscriber(connection)
@@ -66,6 +68,7 @@ class Janitor:
         self._orphans = orphans
         self._objects = objects
         self._erasure = Erasure(writer, queries, blobs)
+        self._deadlines = deadlines or Deadlines()
         self._interval = interval
         self._removal_seen = asyncio.Event()
         self._clock_guard: ClockGuard | None = None
@@ -90,6 +93,7 @@ class Janitor:
         if self._clock_guard is None:
             self._clock_guard = ClockGuard(await self._queries.clock_state())
         hold_reason = self._clock_guard.check(now, self._running_time.now())
+        self._deadlines.set_held(self._clock_guard.is_holding)
         if hold_reason:
             log.warning("nothing expires", reason=hold_reason)
         # First the parts that make room and publish nothing: the others need room on the log.

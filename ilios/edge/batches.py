@@ -11,6 +11,7 @@ from msgspec import Meta
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import accept, lookup, requests, responses, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.deadlines import absolute_deadline
 from ilios.edge.errors import (
     AUTHENTICATING,
     FINDING_BATCH,
@@ -188,7 +189,7 @@ def public_state(document: DocumentRecord) -> DocumentState:
 async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, BatchFields]:
     """Store the documents of a batch. Errors as ``accept.receive_document``."""
     edge, tenant, key = request.app[EDGE], request[TENANT], accept.parse_key(request)
-    batch_id, suffix = accept.choose_id(tenant, key), new_suffix()
+    batch_id, suffix, now = accept.choose_id(tenant, key), new_suffix(), datetime.now(UTC)
     if accept.is_json(request):
         body = await accept.read_urls(request, MAX_JSON_BYTES)
         given = requests.add_query(_as_batch(body), request.query, BatchFields, BatchByUrl)
@@ -210,6 +211,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         ]
         fields: Mapping[str, str] = accept.as_texts(given)
         options = _batch_options(edge, wanted)
+        deadline = absolute_deadline(wanted.deadline, now)
         own_passwords = [one.password for one in by_url.documents]
     else:
         form = await uploads.receive(
@@ -222,6 +224,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
             accept.check_fields(request, form, BatchFields)
             wanted = requests.parse_texts(BatchFields, fields)
             options = _batch_options(edge, wanted)
+            deadline = absolute_deadline(wanted.deadline, now)
         except HttpProblem:
             await uploads.discard(edge.blobs, *blob_keys)
             raise
@@ -247,7 +250,8 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         documents=tuple(documents),
         priority=wanted.priority,
         retention_days=wanted.retention_days,
-        submitted_at=datetime.now(UTC),
+        submitted_at=now,
+        deadline=deadline,
         fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options, wanted.labels)
         if key
         else None,
@@ -301,6 +305,7 @@ def accepted_answer(event: BatchSubmitted, submitted_at: datetime) -> Answer:
         status_url=headers["Location"],
         reference=event.reference or msgspec.UNSET,
         client_metadata=responses.given(event.metadata),
+        deadline=msgspec.UNSET if event.deadline is None else format_instant(event.deadline),
     )
     return Answer(202, body, headers)
 

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from bus.errors import BusUnavailable
 from bus.reader import LogPosition
+from ilios.edge.addresses import RESOURCE
 from ilios.edge.batches import status_answer as batch_status_answer
 from ilios.edge.connection import mark_listening
 from ilios.edge.context import EDGE, TENANT, Edge
@@ -31,16 +32,19 @@ from ilios.edge.events.sealing import SEALER, Scope, Sealer
 from ilios.edge.events.tickets import PATHS, TAG, TENANT_SCOPE
 from ilios.edge.lookup import batch_documents, get_batch_or_404, get_document_or_404
 from ilios.edge.operation import BATCH_ID, DOCUMENT_ID, TEXT, Parameter, Response, operation
-from ilios.edge.responses import status_answer
+from ilios.edge.responses import document_status
 from schemas.event_replies import ResetData, ResetReason
-from schemas.replies import BatchStatus, DocumentStatus
-from schemas.states import UNFINISHED_STATES
+from schemas.lists import DocumentListRequest
+from schemas.replies import BatchStatus
+from schemas.states import EXPIRABLE_STATES, UNFINISHED_STATES
 
 EVENT_STREAM = "text/event-stream"
 RECONNECT_MILLISECONDS = 2000
 """How long a client waits before it connects again."""
 COMMENT_INTERVAL = 15.0
 """Seconds without an event after which a comment shows that the connection is alive."""
+RESET_DOCUMENTS = 200
+"""Documents in the present state of everything, the newest ones."""
 LISTENERS_RETRY_AFTER = "10"  # seconds
 
 _HEADERS = {
@@ -49,7 +53,7 @@ _HEADERS = {
     "X-Accel-Buffering": "no",  # or nginx collects events before it sends them
 }
 _encode = msgspec.json.Encoder().encode
-_status = msgspec.json.Decoder(DocumentStatus).decode
+_LISTED_STATES = UNFINISHED_STATES + EXPIRABLE_STATES
 _batch_status = msgspec.json.Decoder(BatchStatus).decode
 
 log = structlog.get_logger("events")
@@ -109,7 +113,7 @@ async def document_events(request: web.Request) -> web.StreamResponse:
 
     async def state(reason: ResetReason) -> tuple[ResetData, bool]:
         found = await get_document_or_404(request)
-        data = ResetData(reason=reason, document=_status(status_answer(found).body))
+        data = ResetData(reason=reason, document=document_status(found, RESOURCE))
         return data, found.state not in UNFINISHED_STATES
 
     scope = Scope(document.tenant, DOCUMENT, name)
@@ -158,12 +162,16 @@ async def batch_events(request: web.Request) -> web.StreamResponse:
 )
 async def tenant_events(request: web.Request) -> web.StreamResponse:
     """Answer with the stream of everything."""
+    edge, tenant = request.app[EDGE], request[TENANT]
 
     async def state(reason: ResetReason) -> tuple[ResetData, bool]:
-        return ResetData(reason=reason), False
+        wanted = DocumentListRequest(tenant=tenant, states=_LISTED_STATES, limit=RESET_DOCUMENTS)
+        page = await edge.lists.documents(wanted)
+        documents = [document_status(found, RESOURCE) for found in page.items]
+        data = ResetData(reason=reason, documents=documents, more=page.next is not None)
+        return data, False
 
-    scope = Scope(request[TENANT], TENANT_SCOPE)
-    return await _Stream(request, request.app[EDGE], scope, (), state).serve()
+    return await _Stream(request, edge, Scope(tenant, TENANT_SCOPE), (), state).serve()
 
 
 class _Stream:
@@ -223,9 +231,10 @@ class _Stream:
         last = self._feed.position
         listener.follow()
         events = await events_of(self._feed, listener) if self._names else []
-        events = [event for event in events if event.position.sequence <= last.sequence]
         if self._names and given is None and not reset and await self._has_lost_its_begin(events):
             reset = "log_ended"
+        # The later ones are handed out by the feed.
+        events = [event for event in events if event.position.sequence <= last.sequence]
         for event in events:
             self._note(event)
         after = given or 0

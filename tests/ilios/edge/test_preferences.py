@@ -84,6 +84,7 @@ async def test_a_submission_that_waits_takes_no_place_of_uploads(world: World) -
     await world.stop_edge()
     async with await waiting as answer:
         assert (answer.status, (await answer.json())["status"]) == (202, "pending")
+        assert answer.headers["Preference-Applied"] != "wait=30", "it did not wait so long"
 
 
 async def test_a_submission_may_wait_for_the_end(world: World) -> None:

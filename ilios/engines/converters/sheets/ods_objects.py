@@ -7,12 +7,12 @@ from typing import Any
 
 from ilios.engines.converters import markdown
 from ilios.engines.converters.inline import escape_line_starts
-from ilios.engines.converters.opc import parse_xml
 from ilios.engines.converters.sheets.cells import Sheet
 from ilios.engines.converters.sheets.ods_file import CONTENT, SpreadsheetFile
 from ilios.engines.converters.sheets.ods_text import attribute, paragraphs_text
 from ilios.engines.converters.sheets.pictures import Pictures
 from ilios.engines.converters.sheets.xml_stream import local_name
+from ilios.engines.converters.xml_trees import parse_xml
 
 MAX_OBJECTS = 5_000
 MAX_DEPTH = 20

@@ -10,18 +10,24 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, FormData
 from msgspec import structs
 
+from bus import codec
 from bus import streams as log_streams
 from bus.connection import Connection
 from bus.publisher import Publisher
+from bus.subjects import subject_for
 from ilios.api_keys import tenant_of
 from ilios.edge.events import feed, streams
+from schemas.lists import DocumentListRequest, Page, Place
+from schemas.records import DocumentRecord
 from tests import batch_events, events
+from tests.fakes import NoLists
 from tests.ilios.edge.world import PDF, World, record
 from tests.journeys.event_client import Event, parse
 from tests.waiting import wait_until
 
 ID = events.id_of(1)
 PATH = f"/v1/documents/{ID}/events"
+LAST = batch_events.completed()
 
 
 class Stream:
@@ -160,6 +166,44 @@ async def test_a_tenant_has_its_own_events_alone_and_loses_none_while_away(
     arrived = [event.data.get("id") for event in resumed.events[2:-1]]
     assert resumed.names[:2] == ["document.submitted", "document.failed"]
     assert sorted(arrived) == sorted(event.document_id for event in missed)
+
+
+class Lists(NoLists):
+    """Lists with one document, and others behind it."""
+
+    async def documents(self, _wanted: DocumentListRequest) -> Page[DocumentRecord]:
+        return Page([record(document_id=ID)], Place(1, ID))
+
+
+async def test_a_reset_of_everything_has_the_newest_documents(world: World) -> None:
+    world.lists = Lists()
+    client = await world.serve()
+    async with opened(client, "/v1/events", Last_Event_ID="nonsense") as stream:
+        await wait_until(lambda: bool(stream.events))
+    data = stream.events[0].data
+    assert ([one["id"] for one in data["documents"]], data["more"]) == ([ID], True)
+
+
+async def test_an_event_that_the_log_has_twice_arrives_once(
+    world: World, connection: Connection
+) -> None:
+    client = await world.serve()
+    log = [
+        events.submitted(), events.submitted(), events.fetched(), events.fetched(),
+        events.converted(), events.failed(), events.completed(), events.completed(),
+    ]  # fmt: skip
+    async with opened(client, "/v1/events") as stream:
+        await wait_until(lambda: bool(stream.events))
+        for event in log:  # without an id by which the log would drop the second one
+            await connection.jetstream.publish(subject_for(event), codec.encode(event))
+        await connection.jetstream.publish(subject_for(LAST), codec.encode(LAST))
+        await wait_until(lambda: "batch.completed" in stream.names)
+    expected = ["document.submitted", "document.processing", "document.completed"]
+    assert stream.names == [*expected, "batch.completed"]
+    second = stream.events[1]
+    async with opened(client, "/v1/events", Last_Event_ID=second.id) as resumed:
+        await wait_until(lambda: "batch.completed" in resumed.names)
+    assert resumed.events == stream.events[2:]
 
 
 async def test_a_listener_that_falls_behind_reads_on_from_the_log(

@@ -28,8 +28,9 @@ from ilios.engines.local.protocol import (
     Wear,
     read_answer,
 )
-from ilios.engines.pages import Portion, markdown_pages
+from ilios.engines.pages import Portion
 from tests import documents
+from tests.conversions import markdown_pages
 from tests.ilios.engines.conftest import PlaceDocument
 
 ONE = EngineLimits(processes=1)
