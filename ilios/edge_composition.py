@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -133,12 +133,18 @@ class BusRequests(Struct, frozen=True):
 async def serve_both(
     edge: Edge, sockets: ListeningSockets, requests: BusRequests, supervisor: Supervisor
 ) -> AsyncIterator[None]:
-    """Answer requests by HTTP and on the bus while the context is open."""
-    async with (
-        serve_edge(edge, sockets),
-        supervisor.running("requests on the bus", partial(requests.answer, edge)),
-    ):
+    """Answer requests by HTTP and on the bus while the context is open.
+
+    Leaving ends both at the same time, because each may take as long as a stop has.
+    """
+    http, bus = AsyncExitStack(), AsyncExitStack()
+    try:
+        await http.enter_async_context(serve_edge(edge, sockets))
+        answer = partial(requests.answer, edge)
+        await bus.enter_async_context(supervisor.running("requests on the bus", answer))
         yield
+    finally:
+        await asyncio.gather(http.aclose(), bus.aclose())
 
 
 def _limits(settings: Settings) -> Limits:
