@@ -153,6 +153,19 @@ async def test_every_subject_of_the_other_is_refused(bus: Bus) -> None:
     assert state.messages == 0
 
 
+async def test_no_export_is_open_to_a_tenant_beyond_its_own_subjects(
+    bus: Bus, tmp_path: Path
+) -> None:
+    text = (tmp_path / "nats.conf").read_text()
+    exported = set(re.findall(r'^ +\{ service: "([^"]+)"', text, re.MULTILINE))
+    assert {"ilios.api.*.*", "$SRV.>", "ilios.document.submitted.*.*.*"} <= exported
+    async with RawClient(bus.server.url(publisher_name(THEIRS))) as thief:
+        for subject in sorted(exported - {*DISCOVERY_SUBJECTS}):
+            tried = subject.replace("*", OURS).replace(">", f"STATS.{OURS}")
+            sent = publish(tried.encode(), b"{}", reply=b"_INBOX.x")
+            assert VIOLATION in await thief.send(sent), subject
+
+
 SECRET_PLACES = [
     ">",
     "*",
