@@ -136,10 +136,12 @@ Progress = Callable[[int, int], None]
 class PageListener(ABC):
     """Progress of a conversion, with drafts of its pages. Its methods neither block nor raise.
 
-    ``engine`` is the name of the engine that converts, once that is decided.
+    ``engine`` is the name of the engine that converts, once that is decided. Drafts need not be
+    made for one that ``wants_drafts`` not.
     """
 
     engine: str = ""
+    wants_drafts: bool = True
 
     @abstractmethod
     def __call__(self, done: int, total: int) -> None:
@@ -154,6 +156,11 @@ def name_engine(progress: Progress | None, engine: str) -> None:
     """Name the engine that converts to a listener, if it is one."""
     if isinstance(progress, PageListener):
         progress.engine = engine
+
+
+def wants_drafts(progress: Progress | None) -> bool:
+    """Whether drafts of pages are of use."""
+    return isinstance(progress, PageListener) and progress.wants_drafts
 
 
 def report_drafts(progress: Progress | None, pages: Sequence[PageResult]) -> None:

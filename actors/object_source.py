@@ -4,6 +4,7 @@ An object is deleted only after ``fetched`` is on the log, which names the blob 
 process may end at any point: a redelivery finds the object, or the document needs it no more.
 """
 
+from contextlib import aclosing
 from datetime import datetime
 
 import structlog
@@ -34,29 +35,32 @@ class ObjectSource:
         ``repeated`` is whether another process may have stored it before.
 
         :raises Reject: there is no such object, or it cannot be converted.
-        :raises RetryLater: its bytes are damaged.
+        :raises RetryLater: its bytes are damaged, or there is no bucket.
         :raises StorageFull: the volume of the blobs has no room.
         """
         try:
-            found = await self._objects.find(event.tenant, source.name)
-            if found is not None and not _is_other(found, source):
-                return await self._blobs.put(_key(event, found.sha256), self._objects.read(found))
+            return await self._copy(event, source)
         except ObjectUnusable as error:
+            if repeated and (stored := await self._find_stored(event, source)) is not None:
+                return stored
             if error.retryable:
                 raise RetryLater(error.reason, code=error.code) from error
             raise Reject(error.code, error.reason) from error
-        if repeated and (stored := await self._find_stored(event, source)) is not None:
-            return stored
-        bucket = bucket_name(event.tenant)
+
+    async def _copy(self, event: DocumentSubmitted, source: Object) -> Blob:
+        found = await self._objects.find(event.tenant, source.name)
         if found is None:
-            raise Reject(
+            bucket = bucket_name(event.tenant)
+            raise ObjectUnusable(
                 "source_missing",
                 f'There is no object "{source.name}" in the bucket {bucket}; put it there first. '
                 "It is deleted when a document has it.",
             )
-        raise Reject(
-            "source_changed", f'The object "{source.name}" has another digest than the submission.'
-        )
+        if _is_other(found, source):
+            reason = f'The object "{source.name}" has another digest than the submission.'
+            raise ObjectUnusable("source_changed", reason)
+        async with aclosing(self._objects.read(found)) as chunks:
+            return await self._blobs.put(_key(event, found.sha256), chunks)
 
     async def discard(
         self, event: DocumentSubmitted, source: Object, submitted_at: datetime

@@ -9,7 +9,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -131,11 +132,11 @@ class Objects:
         self._max_bytes = max_bytes
 
     async def find(self, tenant: str, name: str) -> BucketObject | None:
-        """Return an object, or None if there is none of this name, or no bucket.
+        """Return an object, or None if there is none of this name.
 
         The leader of the stream is asked, so that None is certain also in a cluster.
 
-        :raises ObjectUnusable: it is a link, or its metadata is damaged.
+        :raises ObjectUnusable: it is a link, its metadata is damaged, or there is no bucket.
         """
         subject = _metadata_subject(tenant, name)
         response = await self._request(
@@ -176,13 +177,14 @@ class Objects:
             reason = f"The object has too many chunks; put it in chunks of {MIN_CHUNK_BYTES} bytes."
             raise ObjectUnusable("source_refused", reason)
         digest, size = hashlib.sha256(), 0
-        async for chunk in self._chunks(found):
-            size += len(chunk)
-            if size > found.size:
-                break
-            digest.update(chunk)
-            yield chunk
-            failpoints.reach("objects.chunk")
+        async with aclosing(self._chunks(found)) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > found.size:
+                    break
+                digest.update(chunk)
+                yield chunk
+                failpoints.reach("objects.chunk")
         if size != found.size or digest.hexdigest() != found.sha256:
             reason = "The bytes of the object are not those of its metadata; put it again."
             raise ObjectUnusable("source_damaged", reason, retryable=True)
@@ -219,12 +221,15 @@ class Objects:
         names = (response.streams or []) if response else []
         return [name.removeprefix(_STREAM_PREFIX) for name in names if _is_bucket(name)]
 
-    async def delete_older(self, tenant: str, than: datetime) -> int:
-        """Delete the objects that were put before a time; returns how many."""
+    async def delete_older(self, tenant: str, than: datetime, wanted: Collection[str] = ()) -> int:
+        """Delete the objects that were put before a time, but ``wanted`` ones; returns how many."""
         metadata, deleted = DirectGet(self._connection, bucket_stream(tenant)), 0
+        subjects = {_metadata_subject(tenant, name) for name in wanted}
         async for message in metadata.iterate(_metadata_filter(tenant)):
             if message.stored_at >= than or deleted == MAX_NAMES:
                 break  # they are in the order of their times
+            if message.subject in subjects:
+                continue
             parsed = _parse(message.body)
             await self._purge(tenant, message.subject, message.sequence)
             if parsed is not None:
@@ -270,7 +275,7 @@ class Objects:
         await self._request(f"STREAM.PURGE.{bucket_stream(tenant)}", query)
 
     async def _request(self, operation: str, query: dict[str, Any]) -> _Response | None:
-        """Return the reply of the JetStream API, or None where there is no such thing."""
+        """Return the reply of the JetStream API, or None where there is no such message."""
         reply = await self._connection.request(f"$JS.API.{operation}", msgspec.json.encode(query))
         try:
             response = _decode_response(reply.body)
@@ -278,8 +283,11 @@ class Objects:
             raise BusUnavailable(f"no valid reply to {operation}: {error}") from error
         if response.error is None:
             return response
-        if response.error.err_code in (_NO_MESSAGE, _NO_STREAM):
+        if response.error.err_code == _NO_MESSAGE:
             return None
+        if response.error.err_code == _NO_STREAM:
+            # Perhaps of a server that has only just started.
+            raise ObjectUnusable("source_missing", "The bucket does not exist.", retryable=True)
         raise BusUnavailable(f"{operation} refused: {response.error.description}")
 
 

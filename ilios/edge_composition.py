@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
 from actors.ports import Blobs
@@ -34,6 +35,11 @@ from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.runtime.supervisor import Supervisor
 from ilios.secret import Secret
 from ilios.settings.settings import Settings
+
+PERMISSIONS_CHECKED_EVERY = 0.5
+"""Seconds between looks at what an external bus refuses."""
+
+log = structlog.get_logger("bus")
 
 
 class EdgeStores(Struct, frozen=True):
@@ -107,8 +113,8 @@ class BusRequests(Struct, frozen=True):
         """Answer them until cancelled. Errors as ``serve_bus``.
 
         By a connection of its own, so that a flood of requests delays no event. A user of an
-        external bus may lack the permissions: then there are no such requests, and nothing else is
-        affected.
+        external bus may lack the permissions: then there are no such requests, so that none is
+        carried out without an answer, and nothing else is affected.
         """
         external = self.settings.nats_url is not None
         refused = PermissionViolations() if external else self.violations
@@ -119,7 +125,11 @@ class BusRequests(Struct, frozen=True):
             connect(url, name=name, permission_violations=refused) as connection,
             serve_bus(edge, connection),
         ):
-            await asyncio.Event().wait()
+            while not external or not refused.count:
+                await asyncio.sleep(PERMISSIONS_CHECKED_EVERY)
+        for problem in refused.problems:
+            log.warning("no requests on the bus", problem=problem)
+        await asyncio.Event().wait()
 
 
 @asynccontextmanager

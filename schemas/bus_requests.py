@@ -40,7 +40,7 @@ _TENANT = Meta(
     extra={"expected": "the tenant of the subject"},
 )
 _SOURCE = Meta(
-    description="The document: its bytes, or its address.",
+    description="The document: its bytes, its address, or its name in the bucket of the tenant.",
     extra={
         "expected": 'an object with the kind "inline" and its data in base64, at most 512 KiB of '
         'document, with the kind "url" and its url, or with the kind "object" and its name'

@@ -11,7 +11,7 @@ from nats.js.object_store import ObjectStore
 
 from actors.aggregator import NAME as AGGREGATOR
 from actors.cancellations import Cancellations
-from actors.errors import Reject
+from actors.errors import Reject, RetryLater
 from actors.fetcher import Fetcher
 from actors.janitor.objects import ObjectSweep
 from actors.janitor.stuck import StageConsumers
@@ -24,7 +24,7 @@ from bus.connection import Connection
 from bus.consumers import ensure_lanes, ensure_reader
 from bus.objects import Objects, bucket_name
 from bus.publisher import Publisher
-from schemas.batches import BatchSubmitted
+from schemas.batches import BatchDocument, BatchSubmitted
 from schemas.documents import DocumentFailed, DocumentFetched, Object
 from tests import events
 from tests.actors.fakes import FakeBlobs, FakeDownloader
@@ -122,9 +122,10 @@ async def test_an_original_that_a_former_attempt_has_stored_is_used(world: World
     assert await source.store(event, OBJECT, repeated=True) == stored
     digest = "SHA-256=" + urlsafe_b64encode(bytes.fromhex(stored.sha256)).decode()
     assert await source.store(event, Object(OBJECT.name, digest), repeated=True) == stored
-    for other in (events.submitted(2, source=OBJECT), replace(event, tenant="acme")):
-        with pytest.raises(Reject, match="There is no object"):
-            await source.store(other, OBJECT, repeated=True)
+    with pytest.raises(Reject, match="There is no object"):
+        await source.store(events.submitted(2, source=OBJECT), OBJECT, repeated=True)
+    with pytest.raises(RetryLater, match="bucket does not exist"):
+        await source.store(replace(event, tenant="acme"), OBJECT, repeated=True)
 
 
 async def test_a_redelivery_deletes_the_object_of_a_document_that_was_fetched(
@@ -159,15 +160,41 @@ def sweep(world: World) -> ObjectSweep:
     )
 
 
-async def test_an_abandoned_object_is_deleted_and_one_that_is_waited_for_is_not(
-    world: World,
-) -> None:
+async def create_consumers(world: World) -> None:
     js = world.connection.jetstream
-    await world.put()
-    assert await sweep(world).sweep(datetime.now(UTC)) == 0, "consumers show what waits"
     await ensure_lanes(js, Fetcher.consumer)
     await ensure_reader(js, AGGREGATOR, "A test", (BatchSubmitted,), 30.0)
-    await world.submit()
+
+
+async def test_an_abandoned_object_is_deleted(world: World) -> None:
+    await world.put()
     later = datetime.now(UTC) + timedelta(days=1)
+    assert await sweep(world).sweep(later) == 0, "without its consumers, what waits is uncertain"
+    await create_consumers(world)
+    assert await sweep(world).sweep(datetime.now(UTC) - timedelta(hours=1)) == 0, "it is new"
     assert await sweep(world).sweep(later) == 1
     assert await world.is_deleted()
+
+
+async def test_an_object_that_is_waited_for_is_not_abandoned(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create_consumers(world)
+    await world.put()
+    await world.bucket.put("batched", PDF)
+    await world.bucket.put("abandoned", PDF)
+    await world.submit()
+    document = BatchDocument(document_id=f"{events.id_of(2)[:20]}1", source=Object("batched"))
+    batch = BatchSubmitted(batch_id=events.id_of(2)[:20], documents=(document,))
+    await world.publisher.publish(batch)
+    later = datetime.now(UTC) + timedelta(days=1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("actors.janitor.objects.MAX_WAITING", 1)
+        assert await sweep(world).sweep(later) == 0, "there are too many to look at"
+    assert await sweep(world).sweep(later) == 1
+    assert await world.objects.find(TENANT, "batched") is not None
+    assert not await world.is_deleted()
+
+    async with running_in_background(world.fetcher.run):
+        await wait_until(world.is_deleted)

@@ -11,9 +11,12 @@ from nats.js.api import ObjectMeta, ObjectMetaOptions
 from nats.js.object_store import ObjectStore
 
 from bus import failpoints
-from bus.buckets import CLOSED, ensure_bucket
-from bus.connection import Connection
+from bus.buckets import CLOSED, MIN_MESSAGES, ensure_bucket
+from bus.connection import Connection, connect
+from bus.errors import BusUnavailable
 from bus.objects import Objects, ObjectUnusable, bucket_name, bucket_stream
+from tests.bus.conftest import KillableServer
+from tests.waiting import wait_until
 
 TENANT = "default"
 MIB = 1024**2
@@ -71,7 +74,9 @@ async def test_what_was_deleted_or_never_put_is_not_found(
     await bucket.delete("a")
     assert await objects.find(TENANT, "a") is None
     assert await objects.find(TENANT, "b") is None
-    assert await objects.find("nobody", "a") is None
+    with pytest.raises(ObjectUnusable) as caught:
+        await objects.find("nobody", "a")
+    assert (caught.value.code, caught.value.retryable) == ("source_missing", True)
 
 
 async def test_a_missing_chunk_is_damage(
@@ -197,10 +202,18 @@ async def test_a_closed_bucket_takes_nothing_and_loses_nothing(
 ) -> None:
     js = connection.jetstream
     await bucket.put("a", b"abc")
+    for number in range(MIN_MESSAGES):  # more than a closed bucket would take
+        await connection.client.publish(f"$O.{bucket_name(TENANT)}.C.{number}", b"x")
+
+    async def all_stored() -> bool:
+        return await messages(connection) == MIN_MESSAGES + 2
+
+    await wait_until(all_stored)
     await ensure_bucket(js, TENANT, CLOSED, max_age=3600)
-    with pytest.raises(Exception, match="maximum bytes exceeded"):
+    with pytest.raises(Exception, match="maximum messages exceeded"):
         await bucket.put("b", b"abc")
     assert await read(objects, "a") == b"abc"
+    assert await all_stored()
     await ensure_bucket(js, TENANT, 16 * MIB, max_age=3600)
     await bucket.put("b", b"abc", ObjectMeta(options=ObjectMetaOptions(max_chunk_size=2)))
     assert await read(objects, "b") == b"abc"
@@ -215,3 +228,49 @@ async def test_reading_may_be_given_up_in_the_middle(bucket: ObjectStore, object
     assert data.startswith(await anext(reading))
     await reading.aclose()
     assert await read(objects, "a") == data
+
+
+async def test_other_bytes_of_the_same_size_are_damage(
+    bucket: ObjectStore, objects: Objects, connection: Connection
+) -> None:
+    put, other = await bucket.put("a", b"abc"), await bucket.put("b", b"xyz")
+    await put_metadata(connection, "a", nuid=other.nuid, size=3, chunks=1, digest=put.digest)
+    with pytest.raises(ObjectUnusable) as caught:
+        await read(objects, "a")
+    assert caught.value.code == "source_damaged"
+
+
+async def test_each_tenant_has_a_bucket_of_its_own(
+    bucket: ObjectStore, objects: Objects, connection: Connection
+) -> None:
+    js = connection.jetstream
+    await ensure_bucket(js, "acme", MIB, max_age=3600)
+    theirs = await js.object_store(bucket_name("acme"))
+    await bucket.put("ours", b"abc")
+    await theirs.put("theirs", b"abc")
+    assert sorted(await objects.tenants()) == ["acme", TENANT]
+    assert await objects.find("acme", "ours") is None
+    assert await objects.find(TENANT, "theirs") is None
+    assert await objects.find("acme", "theirs") is not None
+
+
+async def test_a_server_that_is_killed_interrupts_reading_and_loses_nothing(
+    killable_server: KillableServer,
+) -> None:
+    data = os.urandom(2 * MIB)
+    async with connect(killable_server.url("operator"), name="tests") as connection:
+        await ensure_bucket(connection.jetstream, TENANT, 16 * MIB, max_age=3600)
+        bucket = await connection.jetstream.object_store(bucket_name(TENANT))
+        await bucket.put("a", data)
+        objects = Objects(connection, 8 * MIB)
+        found = await objects.find(TENANT, "a")
+        assert found is not None
+        reading = objects.read(found)
+        await anext(reading)
+        await killable_server.kill()
+        with pytest.raises(BusUnavailable):
+            async for _ in reading:
+                pass
+        await killable_server.start()
+        await wait_until(lambda: connection.connected)
+        assert await read(objects, "a") == data

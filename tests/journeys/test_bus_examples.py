@@ -21,6 +21,7 @@ JAVASCRIPT = os.environ.get("NATS_JS_CLIENT", "")
 """A directory in whose ``node_modules`` the packages of the JavaScript client are installed."""
 COMPLETED = r"document\.completed/1"
 EXPECTED = {
+    "request": "An example",
     "submit": COMPLETED,
     "batch": r"batch\.completed/1",
     "large": COMPLETED,

@@ -4,7 +4,7 @@ import asyncio
 import io
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ import msgspec
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.errors import NoRespondersError
 from nats.js.errors import Error as JetStreamError
 from nats.js.object_store import ObjectStore
 
 from bus.failpoints import Failpoint
 from ilios.api_keys import tenant_of
+from ilios.nats.server import embedded
 from schemas.ids import new_id
 from tests import documents
+from tests.journeys.commands import run_ilios
 from tests.journeys.running import RunningService, running_service
 from tests.waiting import wait_until
 
@@ -127,6 +130,54 @@ async def test_a_batch_of_objects_is_converted(tmp_path: Path) -> None:
 
         assert states == ["completed"] * 3
         await wait_until(lambda: _is_empty(tmp_path))
+
+
+async def test_a_request_may_name_an_object(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service, client_of(tmp_path) as publisher:
+        await (await bucket_of(publisher)).put("a.pdf", documents.pdf("By request"))
+        body = msgspec.json.encode({"source": {"kind": "object", "name": "a.pdf"}})
+        answers: list[dict[str, str]] = []
+
+        async def is_answered() -> bool:
+            with suppress(NoRespondersError):  # the edge connects when the service is ready
+                reply = await publisher.request("ilios.api.submit", body, timeout=30)
+                answers.append(msgspec.json.decode(reply.data))
+            return bool(answers)
+
+        await wait_until(is_answered)
+        assert (await ended(service, answers[0]["id"]))["status"] == "completed"
+        await wait_until(lambda: _is_empty(tmp_path))
+
+
+async def test_objects_are_taken_from_a_bus_of_ones_own(tmp_path: Path) -> None:
+    async with (
+        embedded(tmp_path / "nats", 0) as bus,
+        running_service(
+            tmp_path / "data", NATS_URL=bus.url("operator"), ILIOS_BUCKET_MB="8"
+        ) as service,
+        client_of(tmp_path, "operator") as client,
+    ):
+        await (await bucket_of(client)).put("a.pdf", documents.pdf("Elsewhere"))
+        document_id = await submit(client, {"kind": "object", "name": "a.pdf"})
+        assert (await ended(service, document_id))["status"] == "completed"
+        await wait_until(lambda: _is_empty(tmp_path))
+
+
+async def test_a_rebuilt_database_has_the_original_of_an_object(tmp_path: Path) -> None:
+    data = documents.pdf("Rebuilt")
+    async with running_service(tmp_path) as service, client_of(tmp_path) as publisher:
+        await (await bucket_of(publisher)).put("a.pdf", data)
+        document_id = await submit(publisher, {"kind": "object", "name": "a.pdf"})
+        await ended(service, document_id)
+        await wait_until(lambda: _is_empty(tmp_path))
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"ilios.db{suffix}").unlink(missing_ok=True)
+    code, _, errors = await run_ilios(tmp_path, "rebuild")
+    assert code == 0, errors
+    async with running_service(tmp_path) as service, aiohttp.ClientSession() as session:
+        url = f"{service.url}/api/documents/{document_id}/original"
+        async with session.get(url) as response:
+            assert await response.read() == data
 
 
 @pytest.mark.slow

@@ -182,6 +182,7 @@ class _Reports(PageListener):
     def __init__(self, answers: int, *, drafts: bool) -> None:
         self._answers = answers
         self._last_sent, self._complete = 0.0, False
+        self.wants_drafts = drafts
         self._left = MAX_DRAFT_CHARS if drafts else 0
 
     def __call__(self, done: int, total: int) -> None:

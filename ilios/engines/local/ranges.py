@@ -6,7 +6,14 @@ from contextlib import ExitStack
 import structlog
 from msgspec import Struct
 
-from actors.engines import PageListener, Progress, SourceFile, Unconvertible, report_drafts
+from actors.engines import (
+    PageListener,
+    Progress,
+    SourceFile,
+    Unconvertible,
+    report_drafts,
+    wants_drafts,
+)
 from bus import failpoints
 from ilios.engines.converters.registry import DIVIDED_TYPES
 from ilios.engines.local.limits import EngineLimits
@@ -178,7 +185,7 @@ class RangedConversion:
             seconds=min(RANGE_SECONDS, LIMIT_SHARE * self._limits.wall_seconds),
             spent=Spent(image_bytes, sum(one.pictures for one in heads)),
             total=total,
-            drafts=isinstance(progress, PageListener),
+            drafts=wants_drafts(progress),
         )
 
         # The digest holds for all ranges: hashing a large file for each would cost more than a few.

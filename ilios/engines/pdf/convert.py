@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pypdfium2
 
-from actors.engines import report_drafts
+from actors.engines import report_drafts, wants_drafts
 from ilios.engines.layout.document import LaidOutPage, lay_out
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
@@ -39,9 +39,6 @@ QUICK_SECONDS = 0.25
 """Time of a page up to which others of its batch follow it when the portion is over: the layout of
 the next portion would need them once more."""
 
-
-PREVIEWED_PAGES = 16
-"""Pages from which on the first one is shown before their layout."""
 
 BESIDE_PAGES, BESIDE_SECONDS = 8, 1.0
 """Pages looked at beside the selected ones at once, and CPU time after which no more are."""
@@ -82,6 +79,7 @@ def _convert(
         def beat() -> None:
             progress(done, total)
 
+        _show_first(path, document, portion.of(selected), appearances, progress)
         scans = PageReader(beat, reading.languages, len(selected), reading.spent.pictures)
         reader = DocumentReader(
             document,
@@ -108,7 +106,7 @@ def _convert(
                 slow = drafts[-1].recognised is not None or time.monotonic() - began > QUICK_SECONDS
                 done += 1
                 beat()
-                _show_early(drafts[-1], progress, len(selected) - portion.first, done)
+                _show_recognised(drafts[-1], progress)
             others = [*_outlines(batch, drafts, reader, beat), *beside]
             laid = _lay_out([*drafts, *others], whole=whole, on_page=beat)
             for draft in drafts:
@@ -121,10 +119,29 @@ def _convert(
         return Pages(pages, _model(pages, scans), len(selected), scans.pictures)
 
 
-def _show_early(draft: Draft, progress: Callable[[int, int], None], pages: int, done: int) -> None:
-    """Report a page before its batch is laid out: a slow one, and the first of many ``pages``."""
-    if done < pages and (draft.recognised or (done == 1 and pages >= PREVIEWED_PAGES)):
+def _show_recognised(draft: Draft, progress: Callable[[int, int], None]) -> None:
+    """Report a page that was recognised, which stays as it is; the next one may take seconds."""
+    if draft.recognised and wants_drafts(progress):
         report_drafts(progress, [preview(draft)])
+
+
+def _show_first(
+    path: Path,
+    document: pypdfium2.PdfDocument,
+    portion: Sequence[int],
+    appearances: AppearanceReader,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Report the first page of several batches as it looks without recognition."""
+    if len(portion) <= BATCH_PAGES or not wants_drafts(progress):
+        return
+    index = portion[0]
+    scans = PageReader(lambda: None)
+    reader = DocumentReader(document, appearances, scans, "never")
+    for batch in parse_batches(path, document, [index], Portion(), 1):
+        draft = _draft(document, batch, index, reader)
+        if draft.items is not None and draft.items.items:
+            report_drafts(progress, [preview(draft)])
 
 
 def _beside(
