@@ -17,6 +17,7 @@ from ilios.blobs.factory import blob_directory
 from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, SqliteUsageQueries
 from ilios.edge.bus_service.service import serve_bus
 from ilios.edge.context import Edge, Health, Limits
+from ilios.edge.document_progress import DocumentProgress
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
 from ilios.integrity.file_watch import FileWatch
@@ -68,6 +69,9 @@ def compose_edge(
         outcomes=OutcomeListener(stores.connection),
         reads=stores.documents,
         pages=PageReader(stores.connection),
+        progress=DocumentProgress(
+            stores.connection, stores.documents, settings.engine_processes, settings.default_engine
+        ),
         batches=stores.batches,
         usage=stores.usage,
         blobs=stores.blobs,

@@ -136,7 +136,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
     if seconds:
         document = await wait_for_document(request, document, seconds)
         if document.state not in UNFINISHED_STATES:
-            found = responses.status_answer(document, RESOURCE)
+            found = await responses.status_answer(request.app[EDGE], document, RESOURCE)
             place = {"Location": RESOURCE.state_of(document.document_id)}
             return responses.json_response(found.reply, 201, place)
     answer = documents.submitted_answer(event, accepted, RESOURCE)
@@ -166,7 +166,9 @@ async def state(request: web.Request) -> web.StreamResponse:
     seconds = requests.parse_texts(WaitQuery, request.query).wait
     document = await lookup.get_document_or_404(request)
     document = await wait_for_document(request, document, seconds)
-    return responses.answer_response(responses.status_answer(document, RESOURCE))
+    return responses.answer_response(
+        await responses.status_answer(request.app[EDGE], document, RESOURCE)
+    )
 
 
 @operation(

@@ -37,6 +37,7 @@ from tests.fakes import (
     FakeLog,
     FakeOutcomes,
     FakePages,
+    FakeProgress,
     FakePublisher,
     FakeReads,
     FakeUsage,
@@ -72,6 +73,7 @@ class World:
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
         self.pages = FakePages()
+        self.progress = FakeProgress()
         self.batches = FakeBatches(self.reads)
         self.usage: UsageQueries = FakeUsage()
         self.volume = Volume(device=1, free=2**50, files=None)
@@ -110,6 +112,7 @@ class World:
             outcomes=self.outcomes,
             reads=self.reads,
             pages=self.pages,
+            progress=self.progress,
             batches=self.batches,
             usage=self.usage,
             blobs=self.blobs,
