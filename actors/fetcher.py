@@ -15,16 +15,28 @@ from actors.actor import Actor
 from actors.blob_keys import fetched_key, original_key
 from actors.cancellations import Cancellations, Cancelled
 from actors.content_types import SUPPORTED_TYPES
+from actors.deadlines import DeadlinePassed, Deadlines
 from actors.errors import Reject, RetryLater
+from actors.object_source import ObjectSource
 from actors.ports import BlobNotFound, Blobs, Downloader, DownloadFailed, StorageFull
 from actors.slots import FairSlots
 from actors.text_sniffing import Claim, join_claims
 from bus.connection import Connection
 from bus.consumers import Consumer
-from bus.delivery import DeliveryInfo
+from bus.delivery import Delivery, DeliveryInfo
 from bus.inbox import FinishedUpTo, nothing_finished
 from bus.log import Log
-from schemas.documents import Blob, DocumentFetched, DocumentSubmitted, Inline, Remote, Stored
+from bus.objects import Objects
+from schemas.documents import (
+    Blob,
+    DocumentEvent,
+    DocumentFetched,
+    DocumentSubmitted,
+    Inline,
+    Object,
+    Remote,
+    Stored,
+)
 
 MAX_DOWNLOADS = 32
 """Concurrent downloads. Documents from other sources never wait for one."""
@@ -52,19 +64,30 @@ class Fetcher(Actor[DocumentSubmitted]):
         blobs: Blobs,
         downloads: Downloader,
         cancellations: Cancellations,
+        objects: Objects,
         *,
+        deadlines: Deadlines | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
     ) -> None:
         super().__init__(connection, slots=FairSlots(MAX_DOWNLOADS), ended_floor=ended_floor)
         self._cancellations = cancellations
+        self._deadlines = deadlines or Deadlines()
         self._log = Log(connection)
         self._blobs = blobs
         self._downloads = downloads
+        self._objects = ObjectSource(objects, blobs)
         self._in_progress: dict[tuple[str, str, int], DocumentSubmitted] = {}
 
     def needs_slot(self, event: DocumentSubmitted) -> bool:
-        """Whether the document has to be downloaded, which may be slow."""
-        return isinstance(event.source, Remote)
+        """Whether the document has to be downloaded or is large, which may be slow."""
+        return isinstance(event.source, Remote | Object)
+
+    async def clean_up(self, event: DocumentEvent, delivery: Delivery) -> None:
+        """Delete the object that a document was submitted with, unless it is still read."""
+        assert isinstance(event, DocumentSubmitted)  # what the consumer delivers
+        name = (event.tenant, event.document_id, event.requeues)
+        if isinstance(event.source, Object) and name not in self._in_progress:
+            await self._objects.discard(event, event.source, delivery.stored_at)
 
     async def handle(
         self, event: DocumentSubmitted, delivery: DeliveryInfo
@@ -84,15 +107,20 @@ class Fetcher(Actor[DocumentSubmitted]):
     async def _handle_once(
         self, event: DocumentSubmitted, delivery: DeliveryInfo
     ) -> DocumentFetched | None:
+        if self._deadlines.is_over(event):
+            return None
         if await self._cancellations.is_cancelled(event, delivery.stored_at):
             return None
         try:
             if await self._is_already_handled(event, delivery):
                 return None
-            original, claim = await self._original(event)
+            original, claim = await self._original(event, delivery)
             content_type = await self._detect(original, claim)
         except Cancelled:
             log.info("document cancelled during fetching")
+            return None
+        except DeadlinePassed:
+            log.info("deadline passed during fetching")
             return None
         except BlobNotFound:
             raise Reject("source_missing", "The uploaded bytes are not in the store.") from None
@@ -115,6 +143,7 @@ class Fetcher(Actor[DocumentSubmitted]):
             held=event.held,
             reference=event.reference,
             metadata=event.metadata,
+            deadline=event.deadline,
         )
 
     async def _is_already_handled(self, event: DocumentSubmitted, delivery: DeliveryInfo) -> bool:
@@ -130,7 +159,7 @@ class Fetcher(Actor[DocumentSubmitted]):
         if first is not None:
             if submissions.is_duplicate(event, delivery, first):
                 return True
-        elif delivery.attempt == 1 and _age_on_log(delivery) < MAX_FRESH_AGE:
+        elif _is_fresh(delivery):
             return False
         for kind in _FINAL_EVENTS:
             last = await self._log.last_event(tenant, document_id, event_name=kind)
@@ -153,23 +182,29 @@ class Fetcher(Actor[DocumentSubmitted]):
             raise Reject("unsupported_type", reason)
         return content_type
 
-    async def _original(self, event: DocumentSubmitted) -> tuple[Blob, Claim]:
+    async def _original(
+        self, event: DocumentSubmitted, delivery: DeliveryInfo
+    ) -> tuple[Blob, Claim]:
         """Return the original, stored here unless the edge has stored it, and what it claims to be.
 
-        :raises Cancelled: the document is cancelled meanwhile.
+        :raises Cancelled, DeadlinePassed: the document is cancelled, or expires, meanwhile.
         """
         source = event.source
         if isinstance(source, Stored):  # nothing to do that could be stopped
             key = original_key(event.tenant, event.document_id, source.suffix)
             return Blob(key, source.size, source.sha256), _claim_of(event)
-        return await self._cancellations.run_unless_cancelled(
-            event, self._store_original(event, source)
-        )
+        async with self._deadlines.limit(event):
+            return await self._cancellations.run_unless_cancelled(
+                event, self._store_original(event, source, repeated=not _is_fresh(delivery))
+            )
 
     async def _store_original(
-        self, event: DocumentSubmitted, source: Inline | Remote
+        self, event: DocumentSubmitted, source: Inline | Remote | Object, *, repeated: bool
     ) -> tuple[Blob, Claim]:
         key, claim = fetched_key(event.tenant, event.document_id), _claim_of(event)
+        if isinstance(source, Object):
+            blob = await self._objects.store(event, source, repeated=repeated)
+            return blob, join_claims(claim, Claim.of(source.name.rpartition("/")[2]))
         if isinstance(source, Inline):
             return await self._blobs.put_bytes(key, source.data), claim
         answers: list[Claim] = []
@@ -182,9 +217,10 @@ def _claim_of(event: DocumentSubmitted) -> Claim:
     return Claim.of(event.file_name, event.content_type)
 
 
-def _age_on_log(delivery: DeliveryInfo) -> float:
-    """Return the minimum seconds for which the event has been on the log.
+def _is_fresh(delivery: DeliveryInfo) -> bool:
+    """Whether no other process can have fetched the document.
 
     An event from the future was stored before the clock was set back.
     """
-    return abs((datetime.now(UTC) - delivery.stored_at).total_seconds())
+    age = abs((datetime.now(UTC) - delivery.stored_at).total_seconds())
+    return delivery.attempt == 1 and age < MAX_FRESH_AGE

@@ -17,6 +17,7 @@ from actors import submissions
 from actors.actor import Actor
 from actors.backoff import Backoff
 from actors.cancellations import Cancellations, Cancelled
+from actors.deadlines import DeadlinePassed, Deadlines
 from actors.engines import (
     Conversion,
     Engine,
@@ -92,6 +93,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         cancellations: Cancellations,
         *,
         concurrency: int,
+        deadlines: Deadlines | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
         discard_parts: DiscardParts | None = None,
         pages: PagePorts = NO_PORTS,
@@ -104,6 +106,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
             ended_floor=ended_floor,
         )
         self._cancellations = cancellations
+        self._deadlines = deadlines or Deadlines()
         self._log = Log(connection)
         self._progress = ConsumerProgress(connection)
         self._blobs = blobs
@@ -121,7 +124,9 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
     async def handle(
         self, event: DocumentFetched | DocumentSubmitted, delivery: DeliveryInfo
     ) -> DocumentConverted | None:
-        if event.held or await self._cancellations.is_cancelled(event, delivery.stored_at):
+        if event.held or self._deadlines.is_over(event):
+            return None
+        if await self._cancellations.is_cancelled(event, delivery.stored_at):
             return None
         repeated = False
         if isinstance(event, DocumentSubmitted):
@@ -195,8 +200,9 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
                 converted = await self._cancellations.run_unless_cancelled(
                     event, self._convert_and_store(event, document)
                 )
-        except Cancelled:
-            log.info("document cancelled during conversion")
+        except (Cancelled, DeadlinePassed) as end:
+            reason = "document cancelled" if isinstance(end, Cancelled) else "deadline passed"
+            log.info("conversion stopped", reason=reason)
             return None
         except BlobNotFound:
             if await self._is_done(event):  # and was removed since
@@ -240,7 +246,9 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         self, event: DocumentFetched, document: SourceFile
     ) -> DocumentConverted:
         pages = PageEvents(event, self._pages)
-        return await store_markdown(self._blobs, event, await self._convert(document, pages))
+        async with self._deadlines.limit(event, delivers=True):
+            conversion = await self._convert(document, pages)
+        return await store_markdown(self._blobs, event, conversion)
 
     def _may_be_converted(self, path: Path, delivery: DeliveryInfo) -> bool:
         """Whether the original is so old that its conversion may exist."""

@@ -271,6 +271,14 @@ ExpiryAction = Literal["archive", "delete"]
 """The action when the retention of a document is over."""
 
 
+class OverdueQueries(Protocol):
+    """Queries for documents with a deadline. Every result is bounded."""
+
+    async def overdue_documents(self, now: datetime, limit: int) -> list[DocumentRecord]:
+        """Return unfinished documents whose deadline has passed, the earliest first."""
+        ...
+
+
 class MaintenanceQueries(Protocol):
     """Queries for documents that may need work. Every result is bounded."""
 

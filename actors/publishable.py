@@ -46,6 +46,7 @@ def submitted_event(document: DocumentRecord) -> DocumentSubmitted | None:
         held=document.held,
         reference=document.reference,
         metadata=document.metadata,
+        deadline=document.deadline,
     )
 
 
@@ -63,6 +64,7 @@ def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
         options=document.options,
         reference=document.reference,
         metadata=document.metadata,
+        deadline=document.deadline,
     )
 
 
@@ -82,6 +84,7 @@ def fetched_from(submitted: DocumentSubmitted) -> DocumentFetched | None:
         options=submitted.options,
         reference=submitted.reference,
         metadata=submitted.metadata,
+        deadline=submitted.deadline,
     )
 
 

@@ -130,12 +130,23 @@ def is_text(head: bytes, tail: bytes = b"") -> bool:
     return _decoded(head, tail) is not None
 
 
+def wide_encoding(start: bytes) -> str | None:
+    """Return an encoding of 16 bits if every second byte is zero, as of Latin letters."""
+    pairs = len(start) // 2
+    even, odd = start[: 2 * pairs : 2].count(0), start[1 : 2 * pairs : 2].count(0)
+    if pairs >= 2 and odd > 0.6 * pairs and not even:
+        return "utf-16-le"
+    return "utf-16-be" if pairs >= 2 and even > 0.6 * pairs and not odd else None
+
+
 def _kind(head: bytes, tail: bytes, claim: Claim) -> str | None:
     if head.lstrip().startswith(b"{\\rtf"):
         return RTF  # whose pictures may be binary
     if _is_proven_mail(head):
         return EML  # whose attachments may be binary, too
     text = _decoded(head, tail)
+    if text is None and names_text(claim):
+        text = _wide_text(head)
     if text is None and b"\0" in head:
         return None
     lossy = head.decode("latin-1") if text is None else text
@@ -242,6 +253,13 @@ def _decoded(head: bytes, tail: bytes) -> str | None:
                 else text.lstrip("\ufeff")
             )
     return None if _has_controls(head, tail) else _decode(head, "utf-8")
+
+
+def _wide_text(head: bytes) -> str | None:
+    """Return text of 16 bits without a byte order mark, or None."""
+    encoding = wide_encoding(head)
+    text = _decode(head[: len(head) // 2 * 2], encoding) if encoding else None
+    return text if text is not None and _is_plausible(text) else None
 
 
 def _decode(head: bytes, encoding: str) -> str | None:

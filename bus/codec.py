@@ -29,7 +29,7 @@ _D = TypeVar("_D", bound=DocumentEvent)
 _B = TypeVar("_B", bound=BatchEvent)
 
 MAX_REASON_CHARS = 500
-_LEFT_OUT_IF_NONE = ("reference", "metadata")
+_LEFT_OUT_IF_NONE = ("reference", "metadata", "deadline")
 """Members that former versions do not have."""
 
 _encoder = msgspec.json.Encoder()

@@ -168,6 +168,13 @@ async def _ensure_consumer(js: JetStreamContext, config: ConsumerConfig) -> None
         await js.add_consumer(streams.EVENTS, found)  # of an existing one: an update
 
 
+class Waiting(Struct, frozen=True):
+    """Whether events of a consumer wait for their outcome, all of them after ``sequence``."""
+
+    any: bool
+    sequence: int
+
+
 class ConsumerProgress:
     """Positions and workers of the consumers of ``ILIOS_EVENTS``."""
 
@@ -189,6 +196,14 @@ class ConsumerProgress:
         """
         info = await self._info(durable)
         return info is not None and bool(info.num_waiting or info.num_ack_pending)
+
+    async def waiting_after(self, durable: str) -> Waiting | None:
+        """Return what waits at a durable; None without such a one. Raises as ``ack_floor``."""
+        info = await self._info(durable)
+        if info is None:
+            return None
+        floor = int(info.ack_floor.stream_seq) if info.ack_floor else 0
+        return Waiting(bool(info.num_pending or info.num_ack_pending), floor)
 
     async def _info(self, durable: str) -> ConsumerInfo | None:
         try:

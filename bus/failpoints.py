@@ -25,6 +25,8 @@ Failpoint = Literal[
     "erasing.erased",  # bytes of a removed document are gone, the row does not show it
     "ledger.applied",  # a group is written and not committed
     "ledger.committed",  # a group is committed, its callers have no result
+    "objects.chunk",  # a chunk of an object is read, others are not
+    "objects.unlisted",  # the metadata of an object is gone, its chunks are not
     "persister.announced",  # completions are published, the group is not acknowledged
     "persister.committed",  # a group is committed, its completions are not published
     "publisher.sending",  # an event is about to be sent

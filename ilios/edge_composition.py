@@ -1,23 +1,30 @@
 """The composition of the HTTP edge, in the process of the core or in one of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
 from actors.ports import Blobs
 from bus.connection import Connection, connect
 from bus.diagnostics import PermissionViolations
+from bus.event_log import EventLog
 from bus.log import Log
 from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
 from ilios.blobs.factory import blob_directory
+from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, SqliteUsageQueries
+from ilios.edge.app import serve_edge
 from ilios.edge.bus_service.service import serve_bus
 from ilios.edge.context import Edge, Health, Limits
 from ilios.edge.document_progress import DocumentProgress
+from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
 from ilios.integrity.file_watch import FileWatch
@@ -26,10 +33,14 @@ from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import process_settings
 from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
+from ilios.runtime.supervisor import Supervisor
+from ilios.secret import Secret
 from ilios.settings.settings import Settings
 
-BUS_REQUESTS = "requests on the bus"
-"""The name of the part that answers them."""
+PERMISSIONS_CHECKED_EVERY = 0.5
+"""Seconds between looks at what an external bus refuses."""
+
+log = structlog.get_logger("bus")
 
 
 class EdgeStores(Struct, frozen=True):
@@ -38,6 +49,7 @@ class EdgeStores(Struct, frozen=True):
     connection: Connection
     documents: SqliteDocumentQueries
     batches: SqliteBatchQueries
+    lists: SqliteListQueries
     usage: SqliteUsageQueries
     blobs: Blobs
 
@@ -66,6 +78,7 @@ def compose_edge(
     return Edge(
         publisher=Publisher(stores.connection),
         log=Log(stores.connection),
+        events=EventLog(stores.connection),
         outcomes=OutcomeListener(stores.connection),
         reads=stores.documents,
         pages=PageReader(stores.connection),
@@ -73,6 +86,7 @@ def compose_edge(
             stores.connection, stores.documents, settings.engine_processes, settings.default_engine
         ),
         batches=stores.batches,
+        lists=stores.lists,
         usage=stores.usage,
         blobs=stores.blobs,
         passwords=secrets.passwords,
@@ -85,35 +99,66 @@ def compose_edge(
         allowed_origins=settings.allowed_origins,
         allowed_hosts=settings.allowed_hosts,
         api_keys=tuple(key.get_secret_value() for key in settings.api_keys),
-        limits=Limits(
-            max_file_bytes=settings.max_file_bytes,
-            convert_timeout=settings.convert_timeout,
-            max_connections=process_settings.raise_file_limit(settings.max_connections),
-            max_uploads=settings.max_uploads,
-        ),
+        limits=_limits(settings),
         faults=checks.faults,
         is_alive=checks.is_alive,
         check_faults=checks.file_watch.check_paths,
     )
 
 
-async def answer_bus_requests(
-    edge: Edge, settings: Settings, bus_url: str, violations: PermissionViolations
-) -> None:
-    """Answer requests on the bus until cancelled. The rest as ``serve_bus``.
+class BusRequests(Struct, frozen=True):
+    """The connection by which requests on the bus come, and where its refusals are reported."""
 
-    By a connection of its own, so that a flood of requests delays no event. A user of an external
-    bus may lack the permissions: then there are no such requests, and nothing else is affected.
-    """
-    external = settings.nats_url is not None
-    refused = PermissionViolations() if external else violations
-    # The inbox has this name, to which permissions on an external bus may be restricted.
-    name = "ilios" if external else "edge"
-    async with (
-        connect(bus_url, name=name, permission_violations=refused) as connection,
-        serve_bus(edge, connection),
-    ):
+    settings: Settings
+    url: Secret
+    violations: PermissionViolations
+
+    async def answer(self, edge: Edge) -> None:
+        """Answer them until cancelled. Errors as ``serve_bus``.
+
+        By a connection of its own, so that a flood of requests delays no event. A user of an
+        external bus may lack the permissions: then there are no such requests, so that none is
+        carried out without an answer, and nothing else is affected.
+        """
+        external = self.settings.nats_url is not None
+        refused = PermissionViolations() if external else self.violations
+        # The inbox has this name, to which permissions on an external bus may be restricted.
+        name = "ilios" if external else "edge"
+        url = self.url.get_secret_value()
+        async with (
+            connect(url, name=name, permission_violations=refused) as connection,
+            serve_bus(edge, connection),
+        ):
+            while not external or not refused.count:
+                await asyncio.sleep(PERMISSIONS_CHECKED_EVERY)
+        for problem in refused.problems:
+            log.warning("no requests on the bus", problem=problem)
         await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def serve_both(
+    edge: Edge, sockets: ListeningSockets, requests: BusRequests, supervisor: Supervisor
+) -> AsyncIterator[None]:
+    """Answer requests by HTTP and on the bus while the context is open."""
+    async with (
+        serve_edge(edge, sockets),
+        supervisor.running("requests on the bus", partial(requests.answer, edge)),
+    ):
+        yield
+
+
+def _limits(settings: Settings) -> Limits:
+    """Return the limits of the edge; the files that a process may open allow fewer listeners."""
+    connections, listeners = settings.max_connections, settings.max_listeners
+    allowed = process_settings.raise_file_limit(connections + listeners)
+    return Limits(
+        max_file_bytes=settings.max_file_bytes,
+        convert_timeout=settings.convert_timeout,
+        max_connections=min(connections, allowed),
+        max_listeners=min(listeners, max(0, allowed - connections)),
+        max_uploads=settings.max_uploads,
+    )
 
 
 def open_disk_guard(settings: Settings, store: Path | None) -> DiskGuard:

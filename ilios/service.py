@@ -10,52 +10,40 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from actors.aggregator import NAME as AGGREGATOR
 from actors.aggregator import Aggregator
 from actors.batcher import Batcher
 from actors.cancellations import Cancellations
-from actors.clock_guard import RunningTime
+from actors.deadlines import Deadlines
 from actors.draft_pages import DraftPages
-from actors.engines import Engine, EngineBatches
+from actors.engines import Engine
 from actors.fetcher import Fetcher
-from actors.janitor.janitor import Janitor
-from actors.janitor.orphans import Orphans
 from actors.janitor.passwords import PasswordErasure
-from actors.janitor.retention import Retention
-from actors.janitor.stuck import StageConsumers, StuckDocuments
-from actors.ocr import DiscardParts, Ocr
+from actors.ocr import Ocr
 from actors.page_events import PagePorts
-from actors.persister import NAME as PERSISTER
 from actors.persister import Persister
-from actors.ports import Blobs, Losses
 from actors.writes import Writer
-from bus.consumers import ConsumerProgress
-from bus.log import Log
+from bus.objects import Objects
 from bus.pages import DraftServer, PagePublisher
-from bus.publisher import Publisher
-from ilios.blobs.factory import blob_directory
-from ilios.database.recovery.snapshot_schedule import SnapshotScheduler
 from ilios.database.sqlite import DamageMonitor
-from ilios.edge.app import serve_edge, serve_startup_app
+from ilios.edge.app import serve_startup_app
 from ilios.edge.context import Edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.edge_composition import (
-    BUS_REQUESTS,
+    BusRequests,
     EdgeChecks,
     EdgeSecrets,
     EdgeStores,
-    answer_bus_requests,
     compose_edge,
     load_seal,
     load_signer,
     open_disk_guard,
+    serve_both,
 )
 from ilios.edge_process.child import early_child
 from ilios.edge_process.messages import Start, State
 from ilios.edge_process.process import CoreParts, EdgeProcess
-from ilios.engines.local.engine import LocalEngine
-from ilios.engines.router import EngineRouter, open_mistral
+from ilios.engine_composition import Engines, describe_engines, open_engines
 from ilios.health import Health, Monitoring
 from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
@@ -67,19 +55,12 @@ from ilios.runtime.supervisor import Supervisor
 from ilios.settings import transfer
 from ilios.settings.settings import Settings
 from ilios.sources.http import HttpDownloads
-from ilios.startup import Startup
+from ilios.startup import Startup, written_directories
 from ilios.stores import Stores, open_stores
+from ilios.upkeep_composition import compose_upkeep
 
 Parts = Mapping[str, Callable[[], Awaitable[None]]]
 """What the supervisor keeps running, by name, in the order of its start."""
-
-
-class Engines(Struct, frozen=True):
-    """The engine for single documents, and that for batches of them where there is one."""
-
-    engine: Engine
-    batches: EngineBatches | None = None
-    discard_parts: DiscardParts | None = None
 
 
 class Service(Struct, frozen=True):
@@ -105,7 +86,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         sockets = await enter(open_sockets(settings))
-        startup = Startup(sockets.url, _written_directories(settings))
+        startup = Startup(sockets.url, written_directories(settings))
         retry = startup.retry_until_available
         starting = await enter(
             _closable_early(serve_startup_app(sockets, lambda: startup.waiting_for))
@@ -118,7 +99,9 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         passwords = SealedPasswords(stores.blobs, seal, erasure.watch)
         engines = (
             await retry(
-                lambda: enter(_engines(settings, stores.blobs, passwords, monitoring.supervisor))
+                lambda: enter(
+                    open_engines(settings, stores.blobs, passwords, monitoring.supervisor)
+                )
             )
             if engine is None
             else Engines(engine)
@@ -134,10 +117,10 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         parts: Parts = {
             "writer": writer.run,
             "persister": persister.run,
-            **_actors(settings, stores, engines),
+            **_actors(settings, stores, engines, deadlines := Deadlines()),
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
-            **await _upkeep(settings, stores, writer, monitoring, log_check),
+            **await compose_upkeep(settings, stores, writer, monitoring, log_check, deadlines),
         }
         for name, run in parts.items():
             await enter(monitoring.supervisor.running(name, run))
@@ -158,20 +141,13 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         else:
             edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
             await starting.aclose()
-            await enter(serve_edge(edge, sockets))
-            answer = partial(
-                answer_bus_requests,
-                edge,
-                settings,
-                stores.bus.edge_url.get_secret_value(),
-                stores.bus.permission_violations,
-            )
-            await enter(monitoring.supervisor.running(BUS_REQUESTS, answer))
+            requests = BusRequests(settings, stores.bus.edge_url, stores.bus.permission_violations)
+            await enter(serve_both(edge, sockets, requests, monitoring.supervisor))
         yield Service(
             settings,
             sockets.url,
             stores.bus.description,
-            _describe_engines(settings),
+            describe_engines(settings),
             stores.bus.operator_url_file,
         )
 
@@ -190,7 +166,7 @@ def _log_check(settings: Settings, stores: Stores, faults: Faults) -> LogCheck:
     )
 
 
-def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
+def _actors(settings: Settings, stores: Stores, engines: Engines, deadlines: Deadlines) -> Parts:
     """Build the actors that consume events, without the persister."""
     bus, blobs, ended_floor = stores.bus, stores.blobs, stores.log_reads.ended_floor
     downloads = HttpDownloads(
@@ -206,11 +182,20 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         engines.engine,
         ocr_cancellations,
         concurrency=settings.max_in_flight,
+        deadlines=deadlines,
         ended_floor=ended_floor,
         discard_parts=engines.discard_parts,
         pages=PagePorts(PagePublisher(bus.ocr).publish, drafts.put, drafts.discard),
     )
-    fetcher = Fetcher(bus.fetcher, blobs, downloads, fetcher_cancellations, ended_floor=ended_floor)
+    fetcher = Fetcher(
+        bus.fetcher,
+        blobs,
+        downloads,
+        fetcher_cancellations,
+        Objects(bus.objects, settings.max_file_bytes),
+        deadlines=deadlines,
+        ended_floor=ended_floor,
+    )
     return {
         "aggregator": Aggregator(bus.aggregator, stores.batches).run,
         "cancellations for ocr": ocr_cancellations.run,
@@ -220,31 +205,6 @@ def _actors(settings: Settings, stores: Stores, engines: Engines) -> Parts:
         "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
         "fetcher": fetcher.run,
     }
-
-
-async def _upkeep(
-    settings: Settings, stores: Stores, writer: Writer, monitoring: Monitoring, losses: Losses
-) -> Parts:
-    """Build what runs by the clock: the janitor, its measure of running time, the snapshots."""
-    connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
-    publisher, log = Publisher(connection), Log(connection)
-    consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
-    running_time = RunningTime(writer, await maintenance.running_time())
-    janitor = Janitor(
-        connection,
-        writer,
-        maintenance,
-        blobs,
-        running_time=running_time,
-        retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
-        stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
-        orphans=Orphans(log, maintenance, blobs, losses),
-        interval=settings.janitor_interval,
-    )
-    snapshots = SnapshotScheduler(
-        settings, monitoring.damage, stores.transactions, running_time, monitoring.faults
-    )
-    return {"running time": running_time.run, "janitor": janitor.run, "snapshots": snapshots.run}
 
 
 def _health(
@@ -274,7 +234,9 @@ def _edge(
 ) -> Edge:
     """Build the HTTP edge in this process."""
     bus = stores.bus
-    of_edge = EdgeStores(bus.edge, stores.documents, stores.batches, stores.usage, stores.blobs)
+    of_edge = EdgeStores(
+        bus.edge, stores.documents, stores.batches, stores.lists, stores.usage, stores.blobs
+    )
     checks = EdgeChecks(health.disk_guard, health, monitoring.faults, stores.file_watch)
     return compose_edge(settings, of_edge, secrets, checks)
 
@@ -308,59 +270,6 @@ def _start_of_edge(
 
 
 @asynccontextmanager
-async def _engines(
-    settings: Settings, blobs: Blobs, passwords: SealedPasswords, supervisor: Supervisor
-) -> AsyncIterator[Engines]:
-    """Open the local engine, and Mistral where it has a key."""
-    async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        local = await enter(
-            LocalEngine(
-                settings.engine_limits,
-                settings.data_dir / "engine",
-                blobs=blobs,
-                passwords=passwords,
-                # Two tenants may keep all processes at work, and ocr has places for others.
-                max_long_documents=min(
-                    2 * settings.engine_processes, 2 * settings.max_in_flight - 1
-                ),
-            )
-        )
-        supervisor.track("engine", local.restarts)
-        mistral = None
-        if settings.mistral_key is not None:
-            mistral = await enter(
-                open_mistral(
-                    settings.mistral_key,
-                    settings.mistral_url,
-                    blobs=blobs,
-                    parts=local,
-                    limits=settings.mistral_limits,
-                    prefix_file=settings.data_dir / "mistral-uploads.name",
-                )
-            )
-            await enter(supervisor.running("uploads to mistral", mistral.uploads.run))
-        yield Engines(
-            EngineRouter(
-                local,
-                mistral.engine if mistral else None,
-                default=settings.default_engine,
-                fallback=settings.engine_fallback,
-            ),
-            mistral.batches if mistral else None,
-            local.discard_parts,
-        )
-
-
-def _describe_engines(settings: Settings) -> str:
-    description = f"local, {settings.engine_processes} processes"
-    if settings.mistral_key is None:
-        return description
-    usual = " by default" if settings.default_engine == "mistral" else ""
-    return f"{description}; mistral{usual}, {settings.mistral_model}"
-
-
-@asynccontextmanager
 async def _closable_early(
     context: AbstractAsyncContextManager[None],
 ) -> AsyncIterator[AsyncExitStack]:
@@ -368,16 +277,6 @@ async def _closable_early(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(context)
         yield stack
-
-
-def _written_directories(settings: Settings) -> dict[str, Path]:
-    """Return the directories the service writes to, by their purpose."""
-    return {
-        "database": settings.database_path.parent,
-        "log": settings.data_dir / "nats",
-        "documents": blob_directory(settings.s3, settings.data_dir),
-        "data": settings.data_dir,
-    }
 
 
 async def _load_secrets(settings: Settings) -> tuple[Signer, Seal]:

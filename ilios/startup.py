@@ -16,10 +16,12 @@ import structlog
 from actors.backoff import Backoff
 from actors.ports import StorageForeign, StorageMisconfigured, StorageUnavailable
 from bus.errors import BusMisconfigured, BusUnavailable
+from ilios.blobs.factory import blob_directory
 from ilios.integrity.missing_database import DatabaseMissing
 from ilios.nats import store
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime.locks import AlreadyInUse
+from ilios.settings.settings import Settings
 
 FIRST_PAUSE = 0.25  # seconds until the first retry
 LONGEST_PAUSE = 2.0  # seconds; the pause doubles
@@ -126,3 +128,13 @@ def _free(directory: Path) -> int | None:
         except OSError:
             return None
     return None
+
+
+def written_directories(settings: Settings) -> dict[str, Path]:
+    """Return the directories the service writes to, by their purpose."""
+    return {
+        "database": settings.database_path.parent,
+        "log": settings.data_dir / "nats",
+        "documents": blob_directory(settings.s3, settings.data_dir),
+        "data": settings.data_dir,
+    }

@@ -20,6 +20,7 @@ from ilios.data_directory import (
     write_version,
 )
 from ilios.database.connection import lock_file, open_inline_reader, open_reader, open_writer
+from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import (
     SqliteBatchQueries,
     SqliteBlobSamples,
@@ -50,6 +51,7 @@ class Stores(Struct, frozen=True):
     batches: SqliteBatchQueries
     log_reads: SqliteLogQueries
     maintenance: SqliteMaintenanceQueries
+    lists: SqliteListQueries
     usage: SqliteUsageQueries
     file_watch: FileWatch
 
@@ -94,7 +96,7 @@ async def open_stores(
         await enter(monitoring.supervisor.running("watch over files", file_watch.run))
         # Queries that take a while, as sums over years, must not delay those for one document.
         maintenance = SqliteMaintenanceQueries(await enter(open_reader(path, monitoring.damage)))
-        usage = SqliteUsageQueries(await enter(open_reader(path, monitoring.damage)))
+        reports = await enter(open_reader(path, monitoring.damage))
         yield Stores(
             bus=bus,
             blobs=GuardedBlobs(store, blob_check),
@@ -103,7 +105,8 @@ async def open_stores(
             batches=SqliteBatchQueries(read_connection),
             log_reads=SqliteLogQueries(read_connection),
             maintenance=maintenance,
-            usage=usage,
+            lists=SqliteListQueries(reports),
+            usage=SqliteUsageQueries(reports),
             file_watch=file_watch,
         )
 

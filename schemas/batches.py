@@ -78,9 +78,9 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
     """Documents were submitted for conversion, all of them or none.
 
     ``submitted_at``, ``fingerprint`` and ``options`` (and the members of former versions) as with
-    a document. ``engine_batch`` has them converted in one batch of the engine, which is cheaper and
-    takes longer. ``reference`` and ``metadata`` are those of the batch; its documents have their
-    own.
+    a document, and the ``deadline`` is that of each. ``engine_batch`` has them converted in one
+    batch of the engine, which is cheaper and takes longer. ``reference`` and ``metadata`` are those
+    of the batch; its documents have their own.
     """
 
     documents: Annotated[
@@ -94,6 +94,7 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
     former_engine: EngineName | None = field(default=None, name="engine")
     former_model: Model | None = field(default=None, name="model")
     engine_batch: bool = False
+    deadline: datetime | None = None
     reference: Reference | None = None
     metadata: Metadata | None = None
 
@@ -104,6 +105,7 @@ class BatchSubmitted(BatchEvent, frozen=True, kw_only=True, tag="batch.submitted
         """
         fold_former_members(self)
         check_metadata(self.metadata)
+        reject_implausible("deadline", self.deadline)
         reject_implausible("submitted_at", self.submitted_at)
 
 
@@ -162,6 +164,7 @@ def document_submissions(batch: BatchSubmitted) -> Iterator[DocumentSubmitted]:
             held=batch.engine_batch,
             reference=document.reference,
             metadata=document.metadata,
+            deadline=batch.deadline,
         )
 
 

@@ -40,10 +40,10 @@ _TENANT = Meta(
     extra={"expected": "the tenant of the subject"},
 )
 _SOURCE = Meta(
-    description="The document: its bytes, or its address.",
+    description="The document: its bytes, its address, or its name in the bucket of the tenant.",
     extra={
         "expected": 'an object with the kind "inline" and its data in base64, at most 512 KiB of '
-        'document, or with the kind "url" and its url'
+        'document, with the kind "url" and its url, or with the kind "object" and its name'
     },
 )
 _DOCUMENT_ID = Meta(extra={"expected": "20 to 30 characters of a-z and 0-9"})
@@ -57,6 +57,11 @@ _SUBMITTED_AT = Meta(
 )
 
 
+_DEADLINE = Meta(
+    description="When the document must be converted at the latest; after it the document fails "
+    "as `expired` and is not billed.",
+    extra={"expected": "a time as in RFC 3339, which lies ahead, before the year 2200"},
+)
 _METADATA = Meta(
     description="A JSON object of your own, returned everywhere as `clientMetadata` and not "
     "interpreted.",
@@ -98,6 +103,7 @@ class SubmissionRequest(Labelled, frozen=True, kw_only=True):
     retention_days: Annotated[RetentionDays, _RETENTION] = DEFAULT_RETENTION_DAYS
     options: Annotated[ConversionOptions, _OPTIONS] = NO_OPTIONS
     submitted_at: Annotated[datetime | None, _SUBMITTED_AT] = None
+    deadline: Annotated[datetime | None, _DEADLINE] = None
     password: PasswordMember = None
 
     def __repr__(self) -> str:

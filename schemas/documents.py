@@ -16,6 +16,9 @@ from .labels import Metadata, Reference, check_metadata
 from .options import NO_OPTIONS, ConversionOptions, EngineName, Model, fill_options
 from .quality import ConversionWarnings, Quality
 
+EXPIRED = "expired"
+"""The code of a document that was not converted by its deadline."""
+
 MAX_CLOCK_SKEW = timedelta(days=1)
 """Between the clock of a publisher and that of the log; more is a mistake."""
 MIN_YEAR, MAX_YEAR = 1970, 2199
@@ -59,6 +62,8 @@ Priority = Annotated[int, Meta(ge=1, le=10)]
 RetentionDays = Annotated[int, Meta(ge=1, le=3650)]
 FileName = Annotated[str, Meta(min_length=1, max_length=255)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+ObjectName = Annotated[str, Meta(min_length=1, max_length=255)]
+ObjectDigest = Annotated[str, Meta(pattern=r"^SHA-256=[A-Za-z0-9_-]{43}=?\Z")]
 KeySuffix = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
 Size = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 """Bytes, up to the largest integer that every JSON reader represents exactly."""
@@ -142,7 +147,19 @@ class Remote(Struct, frozen=True, tag_field="kind", tag="url"):
     url: Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
-Source = Stored | Inline | Remote
+class Object(Struct, frozen=True, tag_field="kind", tag="object", omit_defaults=True):
+    """Bytes in the bucket of the tenant on the bus, put there before as an object.
+
+    ``digest`` is that of the object, in the form in which object stores give it; with it another
+    object that was put under the name since is refused. Workers of version 0.2 do not
+    have this kind: to them the event is invalid.
+    """
+
+    name: ObjectName
+    digest: ObjectDigest | None = None
+
+
+Source = Stored | Inline | Remote | Object
 
 
 class DocumentEvent(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -175,7 +192,8 @@ class LabelledEvent(DocumentEvent, frozen=True, kw_only=True):
 class ConversionEvent(LabelledEvent, frozen=True, kw_only=True):
     """An event from which a document is converted, with the options of the conversion.
 
-    A document that is ``held`` waits for a batch of its engine.
+    A document that is ``held`` waits for a batch of its engine. One that is not converted by its
+    ``deadline`` fails; a requeued one has none any more.
 
     Former versions have no ``options``, but ``engine`` and ``model`` beside the other members.
     Those are still read (``options`` wins where both name one) and are None afterwards;
@@ -186,14 +204,23 @@ class ConversionEvent(LabelledEvent, frozen=True, kw_only=True):
     former_engine: EngineName | None = field(default=None, name="engine")
     former_model: Model | None = field(default=None, name="model")
     held: bool = False
+    deadline: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Move the members of former versions into ``options``; reject metadata out of bounds.
+        """Move the members of former versions into ``options``; reject what no publisher can mean.
 
         :raises ValueError: with a sentence for the publisher.
         """
         fold_former_members(self)
         check_metadata(self.metadata)
+        reject_implausible("deadline", self.deadline)
+
+
+def effective_deadline(event: ConversionEvent) -> datetime | None:
+    """Return the time by which the document must be converted, UTC without a zone; or None."""
+    if event.deadline is None or event.requeues:
+        return None
+    return event.deadline if event.deadline.tzinfo else event.deadline.replace(tzinfo=UTC)
 
 
 class DocumentSubmitted(ConversionEvent, frozen=True, kw_only=True, tag="document.submitted/1"):
@@ -218,6 +245,7 @@ class DocumentSubmitted(ConversionEvent, frozen=True, kw_only=True, tag="documen
         """
         fold_former_members(self)
         check_metadata(self.metadata)
+        reject_implausible("deadline", self.deadline)
         reject_implausible("submitted_at", self.submitted_at)
 
     @property

@@ -9,9 +9,10 @@ AnyEvent = AnyDocumentEvent | AnyBatchEvent
 
 
 class JanitorSwept(Struct, frozen=True, kw_only=True, tag_field="type", tag="janitor.swept/1"):
-    """One pass of the janitor that found something to do. The counts are documents or blobs.
+    """One pass of the janitor that found something to do.
 
-    ``held`` is the reason why nothing was allowed to expire.
+    The counts are documents or blobs, and objects on the bus. ``held`` is the reason why nothing
+    was allowed to expire.
     """
 
     archived: int = 0
@@ -21,6 +22,7 @@ class JanitorSwept(Struct, frozen=True, kw_only=True, tag_field="type", tag="jan
     given_up: int = 0
     orphans: int = 0
     temporary: int = 0
+    objects: int = 0
     held: str | None = None
     seconds: float = 0.0
 

@@ -77,6 +77,7 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     partial: bool = False
     reference: str | None = None
     metadata: dict[str, Any] | None = None
+    deadline: datetime | None = None
 
 
 class HistoryStep(Struct, frozen=True, kw_only=True):

@@ -66,6 +66,7 @@ class Submitted(Struct, frozen=True, kw_only=True, rename="camel"):
     status_url: str
     reference: ClientReference | UnsetType = UNSET
     client_metadata: ClientMetadata | UnsetType = UNSET
+    deadline: Instant | UnsetType = UNSET
 
 
 class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -120,6 +121,7 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     retryable: bool | None = None
     reference: ClientReference | None = None
     client_metadata: ClientMetadata | None = None
+    deadline: Instant | None = None
 
 
 class Unfinished(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -227,6 +229,7 @@ class BatchSubmitted(Struct, frozen=True, kw_only=True, rename="camel"):
     status_url: str
     reference: ClientReference | UnsetType = UNSET
     client_metadata: ClientMetadata | UnsetType = UNSET
+    deadline: Instant | UnsetType = UNSET
 
 
 class BatchProgress(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -106,6 +106,19 @@ MetadataMember = Annotated[
         extra_json_schema={"examples": ['{"case":17}']},
     ),
 ]
+MAX_DEADLINE_SECONDS = 10 * 365 * 86_400
+DEADLINE_EXPECTED = (
+    "a time such as 2026-01-15T10:30:00Z, or a whole number of seconds from now, at most ten years"
+)
+DeadlineMember = Annotated[
+    str | float | None,
+    Meta(
+        description="When the document must be converted at the latest: a time (RFC 3339), or "
+        "seconds from now. After it the document fails as `expired` and is not billed.",
+        extra={"expected": DEADLINE_EXPECTED},
+        extra_json_schema={"examples": ["3600", "2026-01-15T10:30:00Z"]},
+    ),
+]
 SinglePriority = Annotated[
     Priority | None,
     Meta(
@@ -128,6 +141,7 @@ class ConversionRequest(ConversionOptions, frozen=True, kw_only=True, rename="ca
     password: PasswordMember = None
     reference: ReferenceMember = None
     metadata: MetadataMember = None
+    deadline: DeadlineMember = None
 
     def __post_init__(self) -> None:
         """Bring options into their canonical forms, and metadata into an object.

@@ -1,6 +1,7 @@
 """Conversion of bytes by the converter of their detected type, without an engine around it."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from actors import sniffing
@@ -8,8 +9,17 @@ from ilios.engines.converters import registry
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.page_limits import check_pages, fit_pages
 from ilios.engines.pages import WHOLE, ConvertedPage, Reading
+from schemas.results import PageResult
 
 LIMITS = EngineLimits()
+
+
+def markdown_pages(indices: Sequence[int], texts: Sequence[str]) -> list[ConvertedPage]:
+    """Return pages that have only Markdown."""
+    return [
+        ConvertedPage(PageResult(index=index, markdown=text))
+        for index, text in zip(indices, texts, strict=True)
+    ]
 
 
 def detected(data: bytes) -> str:

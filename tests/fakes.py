@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from bus.errors import AlreadyPublished, NewerEvents
-from bus.log import NewestEvent, StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
+from bus.reader import LOG_START, LogPosition
 from schemas.batches import AnyBatchEvent, BatchSubmitted
 from schemas.documents import (
     AnyDocumentEvent,
@@ -18,6 +19,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
+from schemas.lists import BatchListRequest, DocumentListRequest, Page
 from schemas.pages import DraftsReply
 from schemas.records import (
     BatchRecord,
@@ -181,6 +183,26 @@ class FakeProgress:
         return msgspec.structs.replace(status, **self.members)
 
 
+class FakeEventLog:
+    """An empty log."""
+
+    async def end(self) -> LogPosition:
+        return LOG_START
+
+    async def reaches(self, position: LogPosition) -> bool:
+        return position == LOG_START
+
+    async def read(self, after: int, subject: str | None = None) -> list[StoredMessage]:
+        return []
+
+    async def read_all(self, subject: str) -> list[StoredMessage]:
+        return []
+
+    @asynccontextmanager
+    async def notices(self, callback: Callable[[], None]) -> AsyncIterator[None]:
+        yield
+
+
 class FakePages:
     """Has the pages a test drafts, and tells who watches."""
 
@@ -229,6 +251,16 @@ class FakeReads:
 
     def add(self, record: DocumentRecord) -> None:
         self.records[record.tenant, record.document_id] = record
+
+
+class NoLists:
+    """Lists without items."""
+
+    async def documents(self, _wanted: DocumentListRequest) -> Page[DocumentRecord]:
+        return Page([], None)
+
+    async def batches(self, _wanted: BatchListRequest) -> Page[BatchRecord]:
+        return Page([], None)
 
 
 class FakeBatches:

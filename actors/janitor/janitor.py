@@ -16,7 +16,9 @@ import msgspec
 import structlog
 
 from actors.clock_guard import ClockGuard, RunningTime
+from actors.deadlines import Deadlines
 from actors.janitor.erasure import Erasure
+from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans, TooManyOrphans
 from actors.janitor.retention import ExpiredCounts, Retention
 from actors.janitor.stuck import StuckCounts, StuckDocuments
@@ -51,6 +53,8 @@ class Janitor:
         retention: Retention,
         stuck: StuckDocuments,
         orphans: Orphans,
+        objects: ObjectSweep,
+        deadlines: Deadlines | None = None,
         interval: float = SWEEP_INTERVAL,
     ) -> None:
         self._listener = Subscriber(connection)
@@ -62,7 +66,9 @@ class Janitor:
         self._retention = retention
         self._stuck = stuck
         self._orphans = orphans
+        self._objects = objects
         self._erasure = Erasure(writer, queries, blobs)
+        self._deadlines = deadlines or Deadlines()
         self._interval = interval
         self._removal_seen = asyncio.Event()
         self._clock_guard: ClockGuard | None = None
@@ -87,6 +93,7 @@ class Janitor:
         if self._clock_guard is None:
             self._clock_guard = ClockGuard(await self._queries.clock_state())
         hold_reason = self._clock_guard.check(now, self._running_time.now())
+        self._deadlines.set_held(self._clock_guard.is_holding)
         if hold_reason:
             log.warning("nothing expires", reason=hold_reason)
         # First the parts that make room and publish nothing: the others need room on the log.
@@ -94,6 +101,7 @@ class Janitor:
         temporary = await _attempt(self._blobs.sweep_temporary(TEMPORARY_MAX_AGE), 0)
         # With a clock that has jumped ahead, a new blob looks like an abandoned one.
         orphans = 0 if hold_reason else await self._delete_orphans(now)
+        objects = 0 if hold_reason else await _attempt(self._objects.sweep(now), 0)
         redriven = await _attempt(self._stuck.sweep(now), StuckCounts())
         expired = (
             ExpiredCounts()
@@ -108,6 +116,7 @@ class Janitor:
             given_up=redriven.given_up,
             orphans=orphans,
             temporary=temporary,
+            objects=objects,
             held=hold_reason,
             seconds=round(time.monotonic() - began, 3),
         )

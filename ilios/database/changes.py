@@ -357,6 +357,7 @@ def _submission_parameters(
         "requeues": event.requeues,
         "options": rows.options_column(event.options),
         "held": event.held,
+        "deadline": None if event.deadline is None else rows.to_milliseconds(event.deadline),
         "key": key,
         "sha256": sha256,
         **rows.label_columns(event),

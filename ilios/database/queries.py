@@ -12,7 +12,14 @@ from actors.persister import NAME
 from actors.ports import OpenBatch
 from actors.writes import ClockState, Cursor
 from bus.subjects import StreamIdentity
-from ilios.database import history, queue_statements, rows, statements, usage_statements
+from ilios.database import (
+    clock_statements,
+    history,
+    queue_statements,
+    rows,
+    statements,
+    usage_statements,
+)
 from ilios.database.inline import InlineReader
 from ilios.database.sqlite import Database
 from schemas.records import (
@@ -219,17 +226,17 @@ class SqliteMaintenanceQueries:
 
     async def running_time(self) -> timedelta:
         """Return the stored running time of the service on this database."""
-        found = await self._connection.fetchall(statements.RUNNING_TIME)
+        found = await self._connection.fetchall(clock_statements.RUNNING_TIME)
         return timedelta(milliseconds=found[0][0]) if found else timedelta()
 
     async def clock_state(self) -> ClockState:
         """Return the stored state of the clock guard."""
-        found = await self._connection.fetchall(statements.CLOCK_STATE)
+        found = await self._connection.fetchall(clock_statements.CLOCK_STATE)
         return rows.clock_state(found[0]) if found else ClockState()
 
     async def first_sweep_at(self) -> datetime | None:
         """Return the time of the first pass, which is about the age of the database."""
-        found = await self._connection.fetchall(statements.FIRST_SWEEP)
+        found = await self._connection.fetchall(clock_statements.FIRST_SWEEP)
         return rows.from_milliseconds(found[0][0]) if found else None
 
     async def expired_documents(
@@ -267,6 +274,11 @@ class SqliteMaintenanceQueries:
             "limit": limit,
         }
         return await self._documents(statements.UNFINISHED_DOCUMENTS, wanted)
+
+    async def overdue_documents(self, now: datetime, limit: int) -> list[DocumentRecord]:
+        """Return unfinished documents whose deadline has passed, the earliest first."""
+        wanted = {"now": rows.to_milliseconds(now), "limit": limit}
+        return await self._documents(statements.OVERDUE_DOCUMENTS, wanted)
 
     async def lookup(self, names: Iterable[tuple[str, str]]) -> list[DocumentRecord]:
         """Return the existing documents of these (tenant, id)."""

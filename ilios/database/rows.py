@@ -117,7 +117,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         model, seconds, input_tokens, output_tokens, code, reason, retryable, batch_id,
         fingerprint, archived_at, removed_at, removal, erased_at, requeues,
         options, held, result_key, result_size, result_sha256, fallback_from,
-        warnings, quality, partial, reference, metadata,
+        warnings, quality, partial, reference, metadata, deadline,
     ) = row  # fmt: skip
     return DocumentRecord(
         tenant=tenant,
@@ -159,6 +159,7 @@ def document_record(row: Sequence[Any]) -> DocumentRecord:
         partial=bool(partial),
         reference=reference,
         metadata=_optional_metadata(metadata),
+        deadline=_optional_time(deadline),
     )
 
 

@@ -73,11 +73,12 @@ INSERT_DOCUMENT = f"""
 INSERT INTO documents (
     tenant, id, state, file_name, content_type, file_size, priority, retention_days, operation,
     submitted_at, submitted_sequence, expires_at, batch_id, fingerprint, original_key,
-    original_sha256, requeues, options, held, reference, metadata
+    original_sha256, requeues, options, held, reference, metadata, deadline
 ) SELECT
     :tenant, :id, :state, :file_name, :content_type, :file_size, :priority, :retention_days,
     :operation, :submitted_at, :sequence, :submitted_at + :retention_days * 86400000, :batch_id,
-    :fingerprint, :key, :sha256, :requeues, :options, :held, :reference, :metadata
+    :fingerprint, :key, :sha256, :requeues, :options, :held, :reference, :metadata,
+    :deadline
 WHERE {_OF_FIRST_BATCH}
 ON CONFLICT (tenant, id) DO UPDATE SET
     state = iif(
@@ -224,29 +225,6 @@ WHERE (tenant, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:names))
     AND removed_at IS NOT NULL
 """
 
-# The first one stays, too: it is the age of the database.
-MARK_SWEEP = """
-INSERT INTO sweeps (name, at) VALUES ('last', :at), ('first', :at)
-ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE name = 'last'
-"""
-
-MARK_RUNNING = """
-INSERT INTO running (one, ran) VALUES (1, :ran)
-ON CONFLICT (one) DO UPDATE SET ran = max(ran, excluded.ran)
-"""
-
-MARK_CLOCK = """
-INSERT INTO running (one, ran, believed_ran, seen_at, seen_ran, held_since, held_ahead)
-VALUES (
-    1, coalesce(:seen_ran, 0), :believed_ran, :seen_at, :seen_ran, :held_since, :held_ahead
-)
-ON CONFLICT (one) DO UPDATE SET
-    ran = max(ran, excluded.ran),
-    believed_ran = excluded.believed_ran,
-    seen_at = excluded.seen_at, seen_ran = excluded.seen_ran,
-    held_since = excluded.held_since, held_ahead = excluded.held_ahead
-"""
-
 _SELECT_DOCUMENT = """
 SELECT
     d.tenant, d.id, d.state, d.file_name, d.content_type, d.file_size, d.priority,
@@ -256,7 +234,7 @@ SELECT
     d.batch_id, d.fingerprint, d.archived_at, d.removed_at, d.removal, d.erased_at,
     d.requeues, d.options, d.held, d.result_key, d.result_size,
     d.result_sha256, d.fallback_from, d.warnings, d.quality, d.partial, d.reference,
-    d.metadata
+    d.metadata, d.deadline
 FROM documents AS d
 """
 
@@ -270,7 +248,7 @@ _PROGRESS = f"""
     total(NOT d.{_UNFINISHED} AND d.code IS NOT NULL) AS failed
 """
 
-BATCH = (
+SELECT_BATCH = (
     """
 SELECT
     b.tenant, b.id, b.priority, b.retention_days, b.submitted_at, b.completed_at, b.fingerprint,
@@ -281,10 +259,9 @@ SELECT
     + """
 FROM batches AS b
 LEFT JOIN documents AS d ON d.tenant = b.tenant AND d.batch_id = b.id
-WHERE b.tenant = :tenant AND b.id = :id
-GROUP BY b.tenant, b.id
 """
 )
+BATCH = f"{SELECT_BATCH}WHERE b.tenant = :tenant AND b.id = :id GROUP BY b.tenant, b.id"
 
 # With its index, or SQLite reads all later documents of the tenant to avoid sorting a hundred.
 DOCUMENTS_OF_BATCH = (
@@ -347,6 +324,15 @@ ORDER BY d.submitted_at, d.tenant, d.id LIMIT :limit
 """
 )
 
+OVERDUE_DOCUMENTS = (
+    _SELECT_DOCUMENT
+    + f"""
+INDEXED BY documents_due
+WHERE d.deadline <= :now AND d.requeues = 0 AND d.{_UNFINISHED}
+ORDER BY d.deadline LIMIT :limit
+"""
+)
+
 # :names as above.
 DOCUMENTS_BY_ID = (
     _SELECT_DOCUMENT
@@ -374,15 +360,6 @@ SAMPLED_BLOBS = "UNION ALL".join(
         (_UNFINISHED_INDEX, _UNFINISHED, "submitted_at"),
     )
 )
-
-FIRST_SWEEP = "SELECT at FROM sweeps WHERE name = 'first'"
-
-RUNNING_TIME = "SELECT ran FROM running"
-
-CLOCK_STATE = """
-SELECT s.at, r.believed_ran, r.seen_at, r.seen_ran, r.held_since, r.held_ahead
-FROM running AS r LEFT JOIN sweeps AS s ON s.name = 'last'
-"""
 
 # :names is a JSON array of [tenant, id]. Archived documents have been completed, too.
 COMPLETED_BY_ID = (

@@ -23,7 +23,7 @@ from actors.writes import (
     WriteRefused,
 )
 from bus import failpoints
-from ilios.database import rows, statements
+from ilios.database import clock_statements, rows, statements
 from ilios.database.changes import Billing, changes_of
 from ilios.database.sqlite import Database, Row, Session
 from schemas.documents import DocumentCompleted, DocumentConverted, DocumentRejected
@@ -160,11 +160,11 @@ def _statement_for(write: object) -> tuple[str, dict[str, object]]:
             named = msgspec.json.encode(names).decode()
             return statements.SET_ERASED, {"names": named, "at": rows.to_milliseconds(at)}
         case MarkSweep(at=at):
-            return statements.MARK_SWEEP, {"at": rows.to_milliseconds(at)}
+            return clock_statements.MARK_SWEEP, {"at": rows.to_milliseconds(at)}
         case MarkRunningTime(ran=ran):
-            return statements.MARK_RUNNING, {"ran": rows.duration_milliseconds(ran)}
+            return clock_statements.MARK_RUNNING, {"ran": rows.duration_milliseconds(ran)}
         case MarkClock(state=state):
-            return statements.MARK_CLOCK, rows.clock_parameters(state)
+            return clock_statements.MARK_CLOCK, rows.clock_parameters(state)
         case Ping():
             return statements.PING, {}
         case _:

@@ -21,6 +21,7 @@ from msgspec import Struct
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import browsers, multipart, passwords, publishing, requests, uploads
 from ilios.edge.context import EDGE, TENANT
+from ilios.edge.deadlines import absolute_deadline
 from ilios.edge.errors import HttpProblem
 from ilios.edge.publishing import HEADER, Accepted
 from ilios.formats.declaration import FormatOptions
@@ -35,7 +36,15 @@ from schemas.requests import ConversionRequest, SubmitByUrl, SubmitFields
 REPLAYED = web.RequestKey("replayed", bool)
 MAX_KEY_LENGTH = 255
 
-FINGERPRINTED_FIELDS = ("format", "priority", "retentionDays", "engine", "model", "useMistralBatch")
+FINGERPRINTED_FIELDS = (
+    "format",
+    "priority",
+    "retentionDays",
+    "engine",
+    "model",
+    "useMistralBatch",
+    "deadline",
+)
 """Fields whose texts make another request of the same files. Options that came later are hashed by
 their canonical values, and only where they differ from the default: fingerprints never change."""
 
@@ -71,7 +80,7 @@ async def receive_document(
     :raises HttpProblem: the request cannot be accepted; nothing of it is stored.
     """
     edge, tenant, key = request.app[EDGE], request[TENANT], parse_key(request)
-    new_document_id = choose_id(tenant, key)
+    new_document_id, now = choose_id(tenant, key), datetime.now(UTC)
     fields_kind, json_kind = kinds
     if is_json(request):
         body = await read_urls(request, requests.MAX_JSON_BYTES)
@@ -80,6 +89,7 @@ async def receive_document(
         by_url = requests.parse_json(json_kind, given)
         wanted = msgspec.convert(by_url, fields_kind, from_attributes=True)
         options = requests.check_engine(edge, by_url.options)
+        deadline = _deadline(wanted, now)
         source: Stored | Remote = Remote(by_url.url)
         file_name, content_type = name_of_url(by_url.url, by_url.file_name), None
         blob_keys: tuple[str, ...] = ()
@@ -95,6 +105,7 @@ async def receive_document(
             check_fields(request, form, fields_kind)
             wanted = requests.parse_texts(fields_kind, fields)
             options = requests.check_engine(edge, wanted.options)
+            deadline = _deadline(wanted, now)
         except HttpProblem:
             await uploads.discard(edge.blobs, blob_key)
             raise
@@ -109,18 +120,23 @@ async def receive_document(
         file_name=file_name,
         retention_days=wanted.retention_days,
         operation=operation,
-        submitted_at=datetime.now(UTC),
+        submitted_at=now,
         fingerprint=fingerprint(operation, sources, fields, wanted.options, wanted.labels)
         if key
         else None,
         options=options,
         reference=wanted.labels.reference,
         metadata=wanted.labels.metadata,
+        deadline=deadline,
     )
     if content_type is not None:
         event = msgspec.structs.replace(event, content_type=content_type)
     given_passwords = {new_document_id: wanted.password} if wanted.password else {}
     return Received(event, blob_keys, wanted, given_passwords)
+
+
+def _deadline(wanted: SubmitFields, now: datetime) -> datetime | None:
+    return None if wanted.deadline is None else absolute_deadline(wanted.deadline, now)
 
 
 async def accept(

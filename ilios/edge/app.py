@@ -27,6 +27,7 @@ from ilios.edge import (
     hang_ups,
     health,
     history,
+    lists,
     middleware,
     pages,
     preferences,
@@ -38,6 +39,9 @@ from ilios.edge import (
     waits,
 )
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
+from ilios.edge.events import streams, tickets
+from ilios.edge.events.feed import FEED, Feed
+from ilios.edge.events.sealing import SEALER, Sealer
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
 from ilios.runtime.fair_semaphore import FairSemaphore
@@ -58,9 +62,12 @@ DECLARED = operations_of(
     batches,
     batch_downloads,
     batch_cancellation,
+    lists,
     upload_urls,
     resource,
     history,
+    streams,
+    tickets,
     usage,
     pages,
     health,
@@ -89,12 +96,14 @@ def make_app(edge: Edge) -> web.Application:
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
     )
-    app[document_pages.FOLLOWERS] = asyncio.Semaphore(limits.max_followers)
     app[archives.ARCHIVE_SLOTS] = FairSemaphore(archives.MAX_OPEN)
     app[waits.WAIT_SLOTS] = waits.WaitSlots(
         limits.max_connections, multi_tenant=len(edge.api_keys) > 1
     )
     app[hang_ups.HANG_UPS] = hang_ups.HangUps(edge)
+    app[SEALER] = Sealer(edge.signer.derive_key("events"))
+    app[FEED] = Feed(edge.events, limits.max_listeners, multi_tenant=len(edge.api_keys) > 1)
+    app[document_pages.FOLLOWERS] = asyncio.Semaphore(limits.max_followers)
     app.on_shutdown.append(_signal_shutdown)
     app.on_cleanup.append(_close_hang_ups)
     app.on_response_prepare.append(middleware.on_response_prepare)
@@ -152,6 +161,7 @@ async def _close_hang_ups(app: web.Application) -> None:
 
 async def _signal_shutdown(app: web.Application) -> None:
     app[SHUTTING_DOWN].set()
+    app[FEED].close()
 
 
 STARTUP_KEEP_ALIVE = 5.0  # seconds

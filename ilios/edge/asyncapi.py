@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bus import subjects
 from ilios import __version__
+from ilios.edge.bus_service import described
 from ilios.edge.json_schemas import components, reference
 from schemas.batches import BatchCompleted, BatchEvent, BatchProgressed, BatchSubmitted
 from schemas.documents import (
@@ -25,6 +26,11 @@ Documents in, Markdown out, by events on NATS JetStream: JSON, one event per mes
 publish with JetStream, or as a request, is acknowledged once the event is on disk. Each event may
 be delivered more than once. The type of an event has its version; members are added with defaults
 only, and unknown members are to be ignored.
+
+`ilios.api.*` are requests: the answer comes to the reply subject, as that of HTTP would be. They
+are a NATS service named `ilios`. In the account of a tenant their subjects are as described here;
+elsewhere each ends with the tenant, as in `ilios.api.submit.default`. Unknown members of requests
+are refused.
 """
 
 
@@ -89,11 +95,11 @@ def describe() -> dict[str, Any]:
             "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
-        "channels": {_name(one): _channel(one) for one in CHANNELS},
-        "operations": {_name(one): _operation(one) for one in CHANNELS},
+        "channels": {_name(one): _channel(one) for one in CHANNELS} | described.channels(),
+        "operations": {_name(one): _operation(one) for one in CHANNELS} | described.operations(),
         "components": {
-            "schemas": _without_discriminators(components(kinds)),
-            "messages": {kind.__name__: _message(kind) for kind in kinds},
+            "schemas": _without_discriminators(components(kinds) | described.schemas()),
+            "messages": {kind.__name__: _message(kind) for kind in kinds} | described.messages(),
         },
     }
 

@@ -22,6 +22,7 @@ from ilios.edge.connection import mark_authenticated
 from ilios.edge.connection_limiter import network_of
 from ilios.edge.context import TENANT
 from ilios.edge.errors import HttpProblem
+from ilios.edge.events.tickets import ticket_tenant
 from ilios.edge.middleware import HEALTH_PATHS, STATIC_PATHS, STATIC_PREFIX
 from schemas.ids import DEFAULT_TENANT
 
@@ -112,6 +113,10 @@ class ApiKeys:
             raise _unauthorized("Invalid API key")
         return tenant
 
+    def has(self, tenant: str) -> bool:
+        """Whether there is a key of this tenant."""
+        return any(tenant == its_tenant for _, its_tenant in self._tenants)
+
     def accepts(self, headers: Mapping[str, str], query: Mapping[str, str], remote: str) -> bool:
         """Whether a request would be authenticated; nothing is counted."""
         key = _key_from_request(headers, query)
@@ -139,7 +144,10 @@ def auth_middleware(keys: ApiKeys) -> Middleware:
         if not keys.required:
             request[TENANT] = DEFAULT_TENANT
         elif not _is_public(request):
-            request[TENANT] = keys.authenticate(request)
+            tenant = ticket_tenant(request)
+            if tenant is None or not keys.has(tenant):
+                tenant = keys.authenticate(request)
+            request[TENANT] = tenant
             mark_authenticated(request)
         elif keys.accepts(request.headers, request.query, request.remote or ""):
             mark_authenticated(request)

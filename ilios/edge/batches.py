@@ -1,6 +1,6 @@
 """Batches: submitting many documents at once, and reading how far they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from msgspec import Meta
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import accept, lookup, requests, responses, uploads
 from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.deadlines import absolute_deadline
 from ilios.edge.errors import (
     AUTHENTICATING,
     FINDING_BATCH,
@@ -131,24 +132,34 @@ async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answe
     # The last document ends in the database a moment before its batch.
     closing = progress.is_finished and batch.completed_at is None
     documents = await lookup.batch_documents(edge, batch) if detailed or closing else []
-    engine_batch = batch.engine_batch
-    body = replies.BatchStatus(
+    body = batch_status(batch, documents)
+    if detailed:
+        details = [_document_status(document) for document in documents]
+        body = msgspec.structs.replace(body, documents=details)
+    headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
+    return Answer(200, body, headers)
+
+
+def batch_status(
+    batch: BatchRecord, documents: Sequence[DocumentRecord] = ()
+) -> replies.BatchStatus:
+    """Return the progress of a batch as a reply, without its documents.
+
+    They are needed for the time of its end only, until its own row has it.
+    """
+    progress, engine_batch = batch.progress, batch.engine_batch
+    return replies.BatchStatus(
         batch_id=batch.batch_id,
         status=progress.state,
         progress=progress_reply(batch),
         created_at=format_instant(batch.submitted_at),
         completed_at=completed_at(batch, documents),
         download_url=f"/v1/batch/download/{batch.batch_id}" if progress.is_finished else None,
-        documents=[_document_status(document) for document in documents]
-        if detailed
-        else msgspec.UNSET,
         mistral_batch_job_id=(engine_batch and engine_batch.job) or msgspec.UNSET,
         mistral_status=_mistral_status(engine_batch),
         reference=batch.reference or msgspec.UNSET,
         client_metadata=responses.given(batch.metadata),
     )
-    headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
-    return Answer(200, body, headers)
 
 
 def status_headers(batch_id: str) -> dict[str, str]:
@@ -161,7 +172,7 @@ def progress_reply(batch: BatchRecord) -> replies.BatchProgress:
     return replies.BatchProgress(**msgspec.structs.asdict(batch.progress))
 
 
-def completed_at(batch: BatchRecord, documents: list[DocumentRecord]) -> str | None:
+def completed_at(batch: BatchRecord, documents: Sequence[DocumentRecord]) -> str | None:
     """Return when the batch ended: by its documents, until its own row has the time."""
     if not batch.progress.is_finished:
         return None
@@ -178,7 +189,7 @@ def public_state(document: DocumentRecord) -> DocumentState:
 async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, BatchFields]:
     """Store the documents of a batch. Errors as ``accept.receive_document``."""
     edge, tenant, key = request.app[EDGE], request[TENANT], accept.parse_key(request)
-    batch_id, suffix = accept.choose_id(tenant, key), new_suffix()
+    batch_id, suffix, now = accept.choose_id(tenant, key), new_suffix(), datetime.now(UTC)
     if accept.is_json(request):
         body = await accept.read_urls(request, MAX_JSON_BYTES)
         given = requests.add_query(_as_batch(body), request.query, BatchFields, BatchByUrl)
@@ -200,6 +211,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         ]
         fields: Mapping[str, str] = accept.as_texts(given)
         options = _batch_options(edge, wanted)
+        deadline = absolute_deadline(wanted.deadline, now)
         own_passwords = [one.password for one in by_url.documents]
     else:
         form = await uploads.receive(
@@ -212,6 +224,7 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
             accept.check_fields(request, form, BatchFields)
             wanted = requests.parse_texts(BatchFields, fields)
             options = _batch_options(edge, wanted)
+            deadline = absolute_deadline(wanted.deadline, now)
         except HttpProblem:
             await uploads.discard(edge.blobs, *blob_keys)
             raise
@@ -237,7 +250,8 @@ async def _receive(request: web.Request) -> accept.Received[BatchSubmitted, Batc
         documents=tuple(documents),
         priority=wanted.priority,
         retention_days=wanted.retention_days,
-        submitted_at=datetime.now(UTC),
+        submitted_at=now,
+        deadline=deadline,
         fingerprint=accept.fingerprint(OPERATION, sources, fields, wanted.options, wanted.labels)
         if key
         else None,
@@ -291,6 +305,7 @@ def accepted_answer(event: BatchSubmitted, submitted_at: datetime) -> Answer:
         status_url=headers["Location"],
         reference=event.reference or msgspec.UNSET,
         client_metadata=responses.given(event.metadata),
+        deadline=msgspec.UNSET if event.deadline is None else format_instant(event.deadline),
     )
     return Answer(202, body, headers)
 

@@ -240,6 +240,16 @@ class Connection(web.RequestHandler):
         """Note that the current request came with a valid key or signature."""
         self._limiter.mark_authenticated(self)
 
+    def mark_listening(self) -> None:
+        """Note that the rest of the connection is a stream of events.
+
+        Its client has gone when it closes its side; otherwise that would show with the next event.
+        """
+        self._ends_with_client = True
+        self._limiter.release(self)
+        if self._half_closed:
+            self.abort()
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -331,6 +341,12 @@ def end_with_client(request: web.BaseRequest) -> None:
 def has_hung_up(request: web.BaseRequest) -> bool:
     """Whether the connection of a request is closed, and not by the service."""
     return isinstance(request.protocol, Connection) and request.protocol.client_left
+
+
+def mark_listening(request: web.BaseRequest) -> None:
+    """Note that the answer is a stream of events, which takes no place of a connection."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.mark_listening()
 
 
 def _raw_response(problem: HttpProblem) -> bytes:

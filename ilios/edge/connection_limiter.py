@@ -165,6 +165,13 @@ class ConnectionLimiter:
             del self._being_refused[connection]
             self._health_only[connection] = None
 
+    def release(self, connection: LimitedConnection) -> None:
+        """Free the slot of a connection that has a limit of its own; it carries no other request.
+
+        It is not evicted for others either.
+        """
+        self._remove_admitted(connection)
+
     def remove(self, connection: LimitedConnection) -> None:
         """Remove a connection, if it is there."""
         self._remove_admitted(connection)

@@ -11,7 +11,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from actors.ports import Blobs
-from bus.log import NewestEvent, StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
+from bus.reader import LogPosition
 from ilios.integrity.faults import Faults
 from ilios.runtime.keyed_lock import KeyedLock
 from schemas.batches import AnyBatchEvent
@@ -22,6 +23,7 @@ from schemas.documents import (
     DocumentFailed,
     DocumentSubmitted,
 )
+from schemas.lists import BatchListRequest, DocumentListRequest, Page
 from schemas.options import EngineName
 from schemas.pages import DraftsReply
 from schemas.records import (
@@ -78,6 +80,30 @@ class Log(Protocol):
 
     async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
         """Return the place and kind of the last event of a document. Errors as ``submission``."""
+        ...
+
+
+class EventLog(Protocol):
+    """The events of the log in its order. All methods may raise ``bus.errors.BusUnavailable``."""
+
+    async def end(self) -> LogPosition:
+        """Return the position of the newest event."""
+        ...
+
+    async def reaches(self, position: LogPosition) -> bool:
+        """Whether the log is still that of a position, and has every event after it."""
+        ...
+
+    async def read(self, after: int, subject: str | None = None) -> list[StoredMessage]:
+        """Return the next events after a sequence, on a subject or filter; none at the end."""
+        ...
+
+    async def read_all(self, subject: str) -> list[StoredMessage]:
+        """Return all events on the subjects of one document or batch."""
+        ...
+
+    def notices(self, callback: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Call ``callback`` when there may be something new, while the context is open."""
         ...
 
 
@@ -153,6 +179,18 @@ class BatchQueries(Protocol):
         ...
 
 
+class ListQueries(Protocol):
+    """Lists of documents and batches in the database."""
+
+    async def documents(self, wanted: DocumentListRequest) -> Page[DocumentRecord]:
+        """Return a page of documents."""
+        ...
+
+    async def batches(self, wanted: BatchListRequest) -> Page[BatchRecord]:
+        """Return a page of batches."""
+        ...
+
+
 class Passwords(Protocol):
     """Stores passwords of protected documents, sealed."""
 
@@ -197,6 +235,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How long ``DELETE`` waits for the database before it answers 202."""
     health_timeout: float = 5.0
     max_connections: int = 1000
+    max_listeners: int = 1000
+    """Streams of events, which are no connections of the limit above."""
+    slow_listener_timeout: float = 30.0
+    """A client may be without room for the next event this long, then its stream is broken off."""
     max_uploads: int = 64
     """Bodies of uploads that are read at once."""
     max_followers: int = 100
@@ -234,6 +276,10 @@ class DiskSpace(Protocol):
 class UploadSigner(Protocol):
     """Signs uploads. Times are seconds since 1970."""
 
+    def derive_key(self, purpose: str) -> bytes:
+        """Return a key for another purpose."""
+        ...
+
     def sign(self, tenant: str, document_id: str, size: int, expires_at: int) -> str:
         """Return the signature for an upload of exactly ``size`` bytes before ``expires_at``."""
         ...
@@ -257,11 +303,13 @@ class Edge:
 
     publisher: Publisher
     log: Log
+    events: EventLog
     outcomes: Outcomes
     reads: DocumentQueries
     pages: PageSource
     progress: Progress
     batches: BatchQueries
+    lists: ListQueries
     usage: UsageQueries
     blobs: Blobs
     passwords: Passwords

@@ -129,6 +129,7 @@ def submitted_answer(
         status_url=addresses.state_of(document.document_id),
         reference=document.reference or UNSET,
         client_metadata=responses.given(document.metadata),
+        deadline=UNSET if document.deadline is None else format_instant(document.deadline),
     )
     return Answer(202, body, responses.status_headers(document.document_id, addresses))
 

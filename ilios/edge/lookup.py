@@ -19,6 +19,7 @@ from schemas.documents import (
     DocumentSubmitted,
     Inline,
     Stored,
+    effective_deadline,
     effective_time,
 )
 from schemas.ids import is_id
@@ -146,6 +147,7 @@ def pending_record(submitted: DocumentSubmitted, batch_id: str | None = None) ->
         held=submitted.held,
         reference=submitted.reference,
         metadata=submitted.metadata,
+        deadline=effective_deadline(submitted),
     )
 
 

@@ -27,7 +27,7 @@ _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": (
         "Authorization, Content-Type, X-Api-Key, Idempotency-Key, Prefer, "
-        "Range, If-Range, If-Match, If-None-Match"
+        "Range, If-Range, If-Match, If-None-Match, Last-Event-ID"
     ),
     "Access-Control-Max-Age": "86400",
 }

@@ -12,6 +12,7 @@ from ilios.edge import requests
 from ilios.edge.errors import explain
 from ilios.edge.json_schemas import components, plain, reference
 from ilios.edge.operation import FORM, JSON, Operation, Parameter, Response
+from schemas.event_replies import BatchEventData, DocumentEventData, ResetData
 from schemas.pages import PageLine, PagesState
 from schemas.replies import BatchLine, BatchManifest, DocumentChunk, Problem
 
@@ -36,6 +37,7 @@ headers they do not declare.
 TAGS = {
     "Documents": "One at a time: convert and wait, or submit, ask, fetch.",
     "Batches": "Up to 100 documents in one request.",
+    "Events": "What happens to documents and batches, as server-sent events.",
     "Uploads": "Bytes that are sent in a request of their own.",
     "Usage": "What was converted and what it cost.",
     "Service": "Health checks and this description.",
@@ -52,8 +54,18 @@ SECURITY_SCHEMES = {
     },
 }
 
-EXTRA_SCHEMAS = (BatchLine, BatchManifest, DocumentChunk, PageLine, PagesState, Problem)
-"""Described although no answer as a whole is one: they are parts of files."""
+EXTRA_SCHEMAS = (
+    BatchEventData,
+    BatchLine,
+    BatchManifest,
+    DocumentChunk,
+    DocumentEventData,
+    PageLine,
+    PagesState,
+    Problem,
+    ResetData,
+)
+"""Described although no answer as a whole is one: they are parts of files and streams."""
 
 
 class Header(NamedTuple):

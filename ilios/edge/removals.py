@@ -4,7 +4,6 @@ import asyncio
 import time
 from contextlib import suppress
 
-import msgspec
 import structlog
 
 from bus import failpoints, subjects
@@ -49,9 +48,13 @@ async def request_removal(edge: Edge, document: DocumentRecord) -> None:
     The type is a guess: the database, which goes by the order of the log, decides whether the
     document had ended before. Either event removes it.
     """
-    event_type = DocumentCancelled if document.state in UNFINISHED_STATES else DocumentDeleted
+    event: DocumentCancelled | DocumentDeleted = DocumentDeleted(
+        tenant=document.tenant, document_id=document.document_id, priority=document.priority
+    )
+    if document.state in UNFINISHED_STATES:
+        event = _cancellation(document)
     with suppress(AlreadyPublished):
-        await edge.publisher.publish_if_first(_event(event_type, document))
+        await edge.publisher.publish_if_first(event)
         _mark_requested(document)
 
 
@@ -67,7 +70,7 @@ async def cancel_unfinished(edge: Edge, document: DocumentRecord) -> bool:
             return newest.name == CANCELLED
         with suppress(NewerEvents):
             after = newest.sequence if newest else 0
-            await edge.publisher.publish_after(_event(DocumentCancelled, document), after)
+            await edge.publisher.publish_after(_cancellation(document), after)
             _mark_requested(document)
             return True
     raise BusUnavailable("new events about the document keep coming")
@@ -85,17 +88,14 @@ async def wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentRe
         await asyncio.sleep(POLL_INTERVAL)
 
 
-def _event(
-    event_type: type[DocumentCancelled] | type[DocumentDeleted], document: DocumentRecord
-) -> DocumentCancelled | DocumentDeleted:
-    event = event_type(
-        tenant=document.tenant, document_id=document.document_id, priority=document.priority
+def _cancellation(document: DocumentRecord) -> DocumentCancelled:
+    return DocumentCancelled(
+        tenant=document.tenant,
+        document_id=document.document_id,
+        priority=document.priority,
+        reference=document.reference,
+        metadata=document.metadata,
     )
-    if isinstance(event, DocumentCancelled):
-        return msgspec.structs.replace(
-            event, reference=document.reference, metadata=document.metadata
-        )
-    return event
 
 
 def _mark_requested(document: DocumentRecord) -> None:

@@ -36,6 +36,7 @@ class Reservation(Struct, frozen=True):
     priority: int = DEFAULT_PRIORITY
     reference: str | None = None
     metadata: dict[str, Any] | None = None
+    deadline: datetime | None = None
 
     @property
     def conversion(self) -> ConversionOptions:

@@ -4,6 +4,7 @@ It has the handlers of the older addresses, and other problems: a document that 
 not ended is no fault of the service and no success, but a conflict (409), as a problem.
 """
 
+import time
 from typing import Annotated
 
 import msgspec
@@ -43,6 +44,7 @@ from ilios.edge.operation import (
     Response,
     operation,
 )
+from ilios.edge.responses import Answer
 from ilios.edge.waits import MAX_WAIT, WaitQuery, wait_for_document
 from ilios.formats import FORMATS
 from ilios.formats.declaration import FormatOptions, Output
@@ -129,17 +131,19 @@ async def submit(request: web.Request) -> web.StreamResponse:
     wanted = preferences.parse(request)
     seconds = wanted.wait_within(MAX_WAIT, default=0)
     event, accepted = await documents.accept_document(request)
-    document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
-    preferences.mark_applied(
-        request, msgspec.structs.replace(wanted, cancel_on_disconnect=False), seconds
-    )
+    answer = documents.submitted_answer(event, accepted, RESOURCE)
     if seconds:
+        document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
+        began = time.monotonic()
         document = await wait_for_document(request, document, seconds)
         if document.state not in UNFINISHED_STATES:
             found = await responses.status_answer(request.app[EDGE], document, RESOURCE)
             place = {"Location": RESOURCE.state_of(document.document_id)}
-            return responses.json_response(found.reply, 201, place)
-    answer = documents.submitted_answer(event, accepted, RESOURCE)
+            answer = Answer(201, found.reply, place)
+        else:  # it may have been shorter: too many clients wait, or the service stops
+            seconds = min(seconds, round(time.monotonic() - began))
+    applied = preferences.Preferences(wait=wanted.wait, respond_async=wanted.respond_async)
+    preferences.mark_applied(request, applied, seconds)
     return responses.answer_response(answer)
 
 

@@ -188,6 +188,7 @@ def document_status(document: DocumentRecord, addresses: Addresses = LEGACY) -> 
         deleted_at=_optional_instant(document.removed_at),
         reference=document.reference,
         client_metadata=document.metadata,
+        deadline=_optional_instant(document.deadline),
     )
     if document.state in READABLE_STATES and not has_failed(document):
         metadata = StatusMetadata(

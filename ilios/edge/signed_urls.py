@@ -73,6 +73,10 @@ class Signer:
         message = "".join(f"{len(field)}:{field}" for field in fields)
         return f"{VERSION}.{hmac.digest(self._secret, _bytes(message), 'sha256').hex()}"
 
+    def derive_key(self, purpose: str) -> bytes:
+        """Return a key for another purpose, which shows nothing of the secret."""
+        return hmac.digest(self._secret, _bytes(f"ilios key {purpose}"), "sha256")
+
     def verify(
         self, signature: str, tenant: str, document_id: str, size: int, expires_at: int
     ) -> None:

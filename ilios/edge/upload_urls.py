@@ -20,6 +20,7 @@ from bus import failpoints
 from ilios.edge import accept, lookup, requests, reservations, responses, signed_urls, uploads
 from ilios.edge.connection import mark_authenticated
 from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.deadlines import absolute_deadline
 from ilios.edge.errors import (
     AUTHENTICATING,
     FINDING_DOCUMENT,
@@ -118,6 +119,7 @@ async def reserve(request: web.Request) -> web.StreamResponse:
         priority=wanted.priority or DEFAULT_PRIORITY,
         reference=wanted.labels.reference,
         metadata=wanted.labels.metadata,
+        deadline=absolute_deadline(wanted.deadline, datetime.now(UTC)),
     )
     key = upload_key(document_id)
     if wanted.password:
@@ -295,6 +297,7 @@ async def _submit(request: web.Request, tenant: str, document_id: str) -> None:
         priority=reservation.priority,
         reference=reservation.reference,
         metadata=reservation.metadata,
+        deadline=reservation.deadline,
     )
     accepted = await accept.accept(request, event, only_first=True)
     if accepted.prior is None:  # otherwise the reservation may be that of this very upload

@@ -9,22 +9,20 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 from ilios import logs
 from ilios.database.sqlite import DamageMonitor
-from ilios.edge.app import serve_edge
 from ilios.edge.server import ListeningSockets
 from ilios.edge_composition import (
-    BUS_REQUESTS,
+    BusRequests,
     EdgeChecks,
     EdgeSecrets,
-    answer_bus_requests,
     compose_edge,
     load_seal,
     load_signer,
     open_disk_guard,
+    serve_both,
 )
 from ilios.edge_process import messages
 from ilios.edge_process.channel import Channel
@@ -37,6 +35,7 @@ from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import event_loop, process_settings
 from ilios.runtime.supervisor import Supervisor
 from ilios.runtime.terminals import Terminals
+from ilios.secret import Secret
 from ilios.settings import transfer
 
 
@@ -110,15 +109,9 @@ async def _serving(
             lambda: core.answers,
         )
         edge = compose_edge(settings, stores, secrets, checks)
-        await enter(serve_edge(edge, sockets))
-        answer = partial(
-            answer_bus_requests,
-            edge,
-            settings,
-            start.bus_url,
-            stores.connection.permission_violations,
-        )
-        await enter(supervisor.running(BUS_REQUESTS, answer))
+        violations = stores.connection.permission_violations
+        requests = BusRequests(settings, Secret(start.bus_url), violations)
+        await enter(serve_both(edge, sockets, requests, supervisor))
         yield
 
 

@@ -10,6 +10,7 @@ from bus.diagnostics import PublishStats
 from ilios.blobs.factory import open_blobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.database.connection import open_inline_reader, open_reader
+from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import (
     SqliteBatchQueries,
     SqliteBlobSamples,
@@ -52,8 +53,8 @@ async def open_stores(
         connection = await enter(connect(bus_url, name=name, publish_stats=publish_stats))
         reader = await enter(open_reader(path, damage))
         inline = await enter(open_inline_reader(path, reader, damage))
-        # Sums over years must not delay queries for one document.
-        usage = SqliteUsageQueries(await enter(open_reader(path, damage)))
+        # Sums over years and long lists must not delay queries for one document.
+        reports = await enter(open_reader(path, damage))
         lost_before = settings.data_dir / LOST_BEFORE_FILE
         expected = ExpectedBlobs(SqliteBlobSamples(reader), lost_before)
         store = await enter(open_blobs(settings.s3, settings.data_dir, await expected.keys()))
@@ -63,7 +64,8 @@ async def open_stores(
             connection,
             SqliteDocumentQueries(reader, inline),
             SqliteBatchQueries(reader),
-            usage,
+            SqliteListQueries(reports),
+            SqliteUsageQueries(reports),
             GuardedBlobs(store, check),
         )
 

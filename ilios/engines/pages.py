@@ -120,14 +120,6 @@ class PageSplitter(Protocol):
         ...
 
 
-def markdown_pages(indices: Sequence[int], texts: Sequence[str]) -> list[ConvertedPage]:
-    """Return pages that have only Markdown."""
-    return [
-        ConvertedPage(PageResult(index=index, markdown=text))
-        for index, text in zip(indices, texts, strict=True)
-    ]
-
-
 def selected_indices(ranges: Ranges, count: int) -> Sequence[int]:
     """Return the selected ones of ``count`` pages in ascending order, counted from 0.
 

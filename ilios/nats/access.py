@@ -35,6 +35,7 @@ class Bus(Struct, frozen=True):
 
     ``edge_url`` is for another connection of the edge's user. ``description`` is for people.
     ``store`` is the log directory of the embedded server, and ``server_pid`` returns its process.
+    ``bucket_bytes`` is the size of the bucket of each tenant.
     ``pop_damaged`` returns whether the server found damage in the log since the last call,
     ``pop_write_failed`` whether it replaces one that could not write.
     """
@@ -46,12 +47,14 @@ class Bus(Struct, frozen=True):
     persister: Connection
     aggregator: Connection
     janitor: Connection
+    objects: Connection
     edge_url: Secret
     permission_violations: PermissionViolations
     probe: Probe
     description: str
     operator_url_file: Path | None
     store: Path | None
+    bucket_bytes: int
     server_pid: Callable[[], int | None]
     pop_damaged: Callable[[], bool]
     pop_write_failed: Callable[[], bool]
@@ -68,7 +71,12 @@ async def open_embedded_bus(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         server = await enter(
-            embedded(settings.data_dir / "nats", settings.nats_port, tenants_of(settings))
+            embedded(
+                settings.data_dir / "nats",
+                settings.nats_port,
+                tenants_of(settings),
+                settings.bucket_bytes,
+            )
         )
         supervisor.track("nats-server", server.restarts)
         violations, publish_stats = PermissionViolations(), PublishStats()
@@ -96,6 +104,7 @@ async def open_embedded_bus(
             description=where,
             operator_url_file=server.url_file(OPERATOR),
             store=server.store,
+            bucket_bytes=server.bucket_bytes,
             server_pid=lambda: server.pid,
             pop_damaged=server.pop_damaged,
             pop_write_failed=server.pop_write_failed,
@@ -119,6 +128,7 @@ async def open_external_bus(url: str, settings: Settings) -> AsyncIterator[Bus]:
             description=f"NATS at {connection.address}",
             operator_url_file=None,
             store=None,
+            bucket_bytes=settings.bucket_bytes,
             server_pid=lambda: None,
             pop_damaged=lambda: False,
             pop_write_failed=lambda: False,

@@ -64,7 +64,8 @@ class NatsServer:
     """The child process. ``port`` stays the same across restarts.
 
     If ``preferred_port`` is taken, or 0, the server chooses a free one. Each of ``tenants`` gets a
-    user that publishes for it; None leaves the users as they are.
+    user that publishes for it; None leaves the users as they are. ``bucket_bytes`` is the size of
+    the bucket of each, afterwards as far as there is space for it.
     """
 
     def __init__(
@@ -73,12 +74,16 @@ class NatsServer:
         preferred_port: int,
         tenants: Iterable[str] | None = (DEFAULT_TENANT,),
         *,
+        bucket_bytes: int = 0,
         ready_within: float = READY_WITHIN,
         recovered_within: float = RECOVERED_WITHIN,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
         self._users = Users(directory, tenants)
+        count = self._users.tenant_count
+        self.bucket_bytes = store.bucket_limit(directory, bucket_bytes, count)
+        self._all_buckets = self.bucket_bytes * count
         self._ready_within, self._recovered_within = ready_within, recovered_within
         self.port = preferred_port if preferred_port and _is_free(preferred_port) else -1
         self._process: asyncio.subprocess.Process | None = None
@@ -268,7 +273,7 @@ class NatsServer:
             "GOGC": str(GOGC_PERCENT),
             "ILIOS_NATS_PORT": str(self.port),
             "ILIOS_NATS_STORE": msgspec.json.encode(str(self.store.absolute())).decode(),
-            "ILIOS_NATS_MAX_FILE": str(self.store_limit),
+            "ILIOS_NATS_MAX_FILE": str(self.store_limit + self._all_buckets),
             "ILIOS_NATS_MAX_CONNECTIONS": str(self._users.max_connections),
             **self._users.environment(),
         }
@@ -276,13 +281,16 @@ class NatsServer:
 
 @asynccontextmanager
 async def embedded(
-    directory: Path, preferred_port: int, tenants: Iterable[str] | None = (DEFAULT_TENANT,)
+    directory: Path,
+    preferred_port: int,
+    tenants: Iterable[str] | None = (DEFAULT_TENANT,),
+    bucket_bytes: int = 0,
 ) -> AsyncIterator[NatsServer]:
     """Run the embedded server while the context is open; arguments as ``NatsServer``.
 
     :raises BusDidNotStart: the first start failed.
     """
-    server = NatsServer(directory, preferred_port, tenants)
+    server = NatsServer(directory, preferred_port, tenants, bucket_bytes=bucket_bytes)
     try:
         await server.start()  # may fail while the child runs, if its URL cannot be written
         watching = asyncio.create_task(server.supervise(), name="nats-server")

@@ -51,6 +51,14 @@ def store_limit(store: Path) -> int:
     return max(MIN_STORE_BYTES, min(MAX_STORE_BYTES, used + free(store) // 2))
 
 
+def bucket_limit(store: Path, wanted: int, tenants: int) -> int:
+    """Return the size of the bucket of each tenant: at most ``wanted``, and a share of the space.
+
+    All together may use a quarter of the free space, in addition to the log.
+    """
+    return min(wanted, free(store) // 4 // max(1, tenants))
+
+
 def free(store: Path) -> int:
     """Return the free bytes of the volume, for users other than root."""
     found = os.statvfs(store)

@@ -17,7 +17,7 @@ from schemas.ids import DEFAULT_TENANT
 
 OPERATOR = "operator"
 SETUP = "setup"
-ROLES = ("edge", "fetcher", "ocr", "batcher", "persister", "aggregator", "janitor")
+ROLES = ("edge", "fetcher", "ocr", "batcher", "persister", "aggregator", "janitor", "objects")
 """Users of the parts of the service; ``setup`` creates streams and consumers for them."""
 
 CONFIGURATION = "nats.conf"
@@ -45,6 +45,21 @@ REQUEST_SUBJECTS = tuple(
 """Requests. An import adds the tenant, so that nobody can name another one."""
 DISCOVERY_SUBJECTS = ("$SRV.PING", "$SRV.PING.ilios", "$SRV.INFO", "$SRV.INFO.ilios")
 """What a publisher may ask about the service; its counters are those of all tenants."""
+# What clients of object stores use to put, describe and delete an object. Nothing that makes a
+# consumer: the server would publish to whatever subject of the service it names.
+BUCKET_SUBJECTS = (
+    "$O.ilios-uploads-{tenant}.C.*",
+    "$O.ilios-uploads-{tenant}.M.*",
+    "$JS.API.STREAM.INFO.OBJ_ilios-uploads-{tenant}",
+    "$JS.API.STREAM.PURGE.OBJ_ilios-uploads-{tenant}",
+    "$JS.API.STREAM.MSG.GET.OBJ_ilios-uploads-{tenant}",
+    "$JS.API.DIRECT.GET.OBJ_ilios-uploads-{tenant}",
+    "$JS.API.DIRECT.GET.OBJ_ilios-uploads-{tenant}.>",
+)
+# Without it the server adds an import of its whole JetStream interface for this account, which
+# answers every request of the bucket first, as not enabled. Nobody answers on this subject.
+NOBODY = "ilios.nothing"
+NO_JETSTREAM = f'{{ service: {{ account: ILIOS, subject: "{NOBODY}" }}, to: "$JS.API.INFO" }}'
 IMPORTED_SUBJECTS = (
     "ilios.document.completed.*.{tenant}.*",
     "ilios.document.failed.*.{tenant}.*",
@@ -121,6 +136,11 @@ class Users:
         return RESERVED_CONNECTIONS + self._connections_per_publisher * len(self._tenants)
 
     @property
+    def tenant_count(self) -> int:
+        """The number of publishers."""
+        return len(self._tenants)
+
+    @property
     def configuration(self) -> Path:
         """The configuration file of nats-server, beside the one with the publishers."""
         return self._directory / CONFIGURATION
@@ -181,7 +201,10 @@ def _account(tenant: str, connections: int) -> str:
     """Return the account of the publisher of a tenant, in the format of nats-server."""
     imports = [
         f'{{ {kind}: {{ account: ILIOS, subject: "{subject.format(tenant=tenant)}" }} }}'
-        for kind, subjects in (("service", PUBLISH_SUBJECTS), ("stream", IMPORTED_SUBJECTS))
+        for kind, subjects in (
+            ("service", PUBLISH_SUBJECTS + BUCKET_SUBJECTS),
+            ("stream", IMPORTED_SUBJECTS),
+        )
         for subject in subjects
     ]
     imports += [
@@ -192,7 +215,8 @@ def _account(tenant: str, connections: int) -> str:
         f'{{ service: {{ account: EDGE, subject: "{subject}" }} }}'
         for subject in DISCOVERY_SUBJECTS
     ]
-    published = (*PUBLISH_SUBJECTS, *REQUEST_SUBJECTS, *DISCOVERY_SUBJECTS)
+    imports.append(NO_JETSTREAM)
+    published = (*PUBLISH_SUBJECTS, *BUCKET_SUBJECTS, *REQUEST_SUBJECTS, *DISCOVERY_SUBJECTS)
     publish = ", ".join(f'"{subject.format(tenant=tenant)}"' for subject in published)
     subscribe = ", ".join(f'"{subject}"' for subject in SUBSCRIBE_SUBJECTS)
     return f"""PUBLISHER_{tenant} {{

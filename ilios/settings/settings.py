@@ -102,10 +102,24 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
             unit=MIB,
         ),
     ] = 64 * MIB
+    bucket_bytes: Annotated[
+        int,
+        Meta(ge=0, le=1024 * 1024 * MIB),
+        Env(
+            "ILIOS_BUCKET_MB",
+            "Space of each tenant for files put on the bus, in MiB; 0: none are taken",
+            unit=MIB,
+        ),
+    ] = 2048 * MIB
     max_connections: Annotated[
         int,
         Meta(ge=16, le=100_000),
         Env("ILIOS_MAX_CONNECTIONS", "Clients connected at once; idle and slow ones are evicted"),
+    ] = 1000
+    max_listeners: Annotated[
+        int,
+        Meta(ge=0, le=100_000),
+        Env("ILIOS_MAX_LISTENERS", "Streams of events, beside the connections; more get 503"),
     ] = 1000
     max_uploads: Annotated[
         int,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ilios.database.connection import open_reader, open_writer
-from ilios.database.queries import SqliteDocumentQueries
+from ilios.database.queries import SqliteDocumentQueries, SqliteMaintenanceQueries
 from ilios.database.store import SqliteTransactionStore
 from tests.actors.db import Database
 from tests.actors.running import running_in_background
@@ -19,5 +19,6 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
         database = Database(
             path, SqliteTransactionStore(connection), SqliteDocumentQueries(reading)
         )
+        database.maintenance = SqliteMaintenanceQueries(reading)
         async with running_in_background(database.writer.run):
             yield database

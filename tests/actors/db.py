@@ -11,7 +11,7 @@ from actors.writes import Writer
 from bus import streams
 from bus.connection import Connection
 from bus.publisher import Publisher
-from ilios.database.queries import SqliteDocumentQueries
+from ilios.database.queries import SqliteDocumentQueries, SqliteMaintenanceQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.documents import AnyDocumentEvent
 from schemas.records import DocumentRecord
@@ -28,6 +28,7 @@ class Database:
         self._reads = reads
         self.store = transactions
         self.writer = Writer(transactions)
+        self.maintenance: SqliteMaintenanceQueries
 
     async def document(self, number: int = 1) -> DocumentRecord | None:
         return await self._reads.document("default", events.id_of(number))

@@ -16,6 +16,7 @@ from actors.ocr import Ocr
 from actors.text_sniffing import Claim
 from bus.connection import Connection, connect
 from bus.log import Log
+from bus.objects import Objects
 from bus.publisher import Publisher
 from ilios.nats.server import NatsServer
 from schemas.documents import Blob, DocumentConverted, DocumentFailed, DocumentFetched, Remote
@@ -231,7 +232,9 @@ async def test_a_cancelled_submission_is_not_fetched(
         await publisher.publish(events.submitted(number))
     await publisher.publish(events.cancelled(1))
     blobs = FakeBlobs(tmp_path)
-    fetcher = Fetcher(connection, blobs, FakeDownloader(), Cancellations(connection))
+    fetcher = Fetcher(
+        connection, blobs, FakeDownloader(), Cancellations(connection), Objects(connection, 0)
+    )
     async with running_in_background(fetcher.run):
         (fetched,) = await streams.wait_for(DocumentFetched)  # the other
         await wait_until(lambda: streams.all_acked(fetcher.consumer))
@@ -295,7 +298,7 @@ async def test_a_running_download_is_cancelled_and_nothing_is_stored(
     blobs, downloads = FakeBlobs(tmp_path), EndlessDownloader()
     cancellations = Cancellations(connection)
     publisher, streams = Publisher(connection), Streams(connection)
-    fetcher = Fetcher(connection, blobs, downloads, cancellations)
+    fetcher = Fetcher(connection, blobs, downloads, cancellations, Objects(connection, 0))
     await publisher.publish(events.submitted(1, source=Remote("http://example.com/endless")))
     async with running_cancellations(cancellations), running_in_background(fetcher.run):
         await downloads.begun.wait()

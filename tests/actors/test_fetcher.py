@@ -17,6 +17,7 @@ from actors.slots import RESERVED_SHARE
 from bus import codec, subjects
 from bus.connection import Connection
 from bus.consumers import Consumer
+from bus.objects import Objects
 from bus.publisher import Publisher
 from ilios.sources.http import HttpDownloads
 from schemas.documents import (
@@ -43,7 +44,9 @@ class World:
         self.blobs = FakeBlobs(directory)
         self.downloads = FakeDownloader(**found)
         self.cancellations = Cancellations(connection)
-        self.fetcher = Fetcher(connection, self.blobs, self.downloads, self.cancellations)
+        self.fetcher = Fetcher(
+            connection, self.blobs, self.downloads, self.cancellations, Objects(connection, 0)
+        )
         self.streams = Streams(connection)
         self.publisher = Publisher(connection)
 
@@ -179,6 +182,7 @@ async def test_private_and_missing_sources_fail_alike(
             FakeBlobs(tmp_path),
             HttpDownloads(ports={there, not_there}, allow={f"127.0.0.1:{not_there}"}),
             Cancellations(connection),
+            Objects(connection, 0),
         )
         world = World(connection, tmp_path)
         urls = [

@@ -18,6 +18,7 @@ from bus import codec, subjects
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.delivery import Delivery
+from bus.objects import Objects
 from bus.publisher import Publisher
 from schemas.documents import (
     DocumentConverted,
@@ -64,7 +65,13 @@ class World:
         self.streams = Streams(connection)
         self.publisher = Publisher(connection)
         self.ocr = self.another_ocr()
-        self.fetcher = Fetcher(connection, self.blobs, FakeDownloader(), Cancellations(connection))
+        self.fetcher = Fetcher(
+            connection,
+            self.blobs,
+            FakeDownloader(),
+            Cancellations(connection),
+            Objects(connection, 0),
+        )
 
     def another_ocr(self, concurrency: int = 2) -> Ocr:
         return Ocr(

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from actors.content_types import HTML, LATEX, MARKDOWN, NAMES, NOTEBOOK, PDF, RTF, TXT
+from actors.content_types import CSV, HTML, LATEX, MARKDOWN, NAMES, NOTEBOOK, PDF, RTF, TXT
 from actors.sniffing import SNIFF_LENGTH, sniff
 from actors.text_sniffing import Claim
 
@@ -34,6 +34,7 @@ def found(data: bytes, name: str = "", declared: str | None = None) -> str | Non
         (b"The end.\x1a", TXT),
         (b"\x1b[31mred\x1b[0m\n", TXT),
         ("Grüße".encode("latin-1"), None),
+        ("Grüße".encode("utf-16-le"), None),
         (b"text\0with a zero byte", None),
         (b"\xff\xfe\x00\xd8\x01\x02\x03\x04", None),
         (b"<svg xmlns='http://www.w3.org/2000/svg'><path/></svg>", None),
@@ -118,3 +119,12 @@ def test_no_beginning_takes_long(piece: bytes) -> None:
 def test_latex_is_detected_by_its_class_if_it_is_converted() -> None:
     source = b"% a comment\n\\RequirePackage{x}\n\n  \\documentclass[a4paper]{article}\n"
     assert found(source, "paper.txt") == (LATEX if LATEX in NAMES else None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_name_of_a_text_admits_16_bits_without_a_byte_order_mark(encoding: str) -> None:
+    text = "Grüße an alle\r\n"
+    assert found(text.encode(encoding), "letter.txt") == TXT
+    assert found(text.encode(encoding), "values.csv") == CSV
+    assert found(text.encode(encoding), "scan.pdf") is None
+    assert found("\1\2\3\4\5".encode(encoding), "letter.txt") is None

@@ -136,6 +136,18 @@ TABLE: dict[str, Callable[[], Sent]] = {
         submission(reference="R 1", metadata={"case": [17]}, priority=9),
         **raw(),
     ),
+    "deadline": lambda: submit(
+        f"{FILE}&deadline=2100-01-01T00:00:00Z",
+        "submit",
+        submission(deadline="2100-01-01T00:00:00Z"),
+        **raw(),
+    ),
+    "deadline that has passed": lambda: submit(
+        SUBMIT,
+        "submit",
+        {"source": REMOTE, "deadline": "2026-01-15T10:30:00Z"},
+        json=URL | {"deadline": "2026-01-15T10:30:00Z"},
+    ),
     "bad reference": lambda: submit(
         SUBMIT, "submit", {"source": REMOTE, "reference": ""}, json=URL | {"reference": ""}
     ),

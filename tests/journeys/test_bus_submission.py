@@ -204,3 +204,41 @@ async def test_an_invalid_submission_is_rejected_to_its_publisher(
     await _publish(publisher, document_id, {"kind": "inline", "data": data})
     await wait_until(lambda: _is(service, document_id, "completed"), within=20)
     assert await _text(service, document_id) == "Sent once more"
+
+
+async def test_an_overdue_document_fails_and_is_found_by_its_reference(
+    service: RunningService, publisher: Client
+) -> None:
+    document_id, reference = new_id(), f"case {new_id()}"
+    event = {
+        "type": "document.submitted/1",
+        "document_id": document_id,
+        "source": {"kind": "inline", "data": base64.b64encode(documents.pdf("Late")).decode()},
+        "deadline": "2026-01-15T10:30:00Z",
+        "reference": reference,
+        "metadata": {"case": 17},
+    }
+    failures = await publisher.subscribe(f"ilios.document.failed.*.default.{document_id}")
+    await publisher.flush()
+    subject = f"ilios.document.submitted.p05.default.{document_id}"
+    await publisher.request(subject, msgspec.json.encode(event), timeout=30)
+    failed = msgspec.json.decode((await failures.next_msg(timeout=60)).data)
+    assert (failed["code"], failed["reference"], failed["metadata"]) == (
+        "expired",
+        reference,
+        {"case": 17},
+    )
+    await wait_until(lambda: _is_listed(service, "failed", reference, document_id))
+    assert not await _is_listed(service, "completed,pending", reference, document_id)
+
+
+async def _is_listed(
+    service: RunningService, states: str, reference: str, document_id: str
+) -> bool:
+    query = {"state": states, "reference": reference}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{service.url}/v1/documents", params=query) as answer,
+    ):
+        assert answer.status == 200
+        return [one["id"] for one in (await answer.json())["documents"]] == [document_id]

@@ -20,6 +20,8 @@ from tests.journeys.service_client import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 WITHIN = 60.0  # seconds
 
 

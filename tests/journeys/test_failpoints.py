@@ -19,6 +19,8 @@ TESTED_ELSEWHERE = {
     "batcher.converted": "test_mistral.py",
     "batcher.handed_over": "test_mistral.py",
     "engine.range_stored": "test_long_documents.py",
+    "objects.chunk": "test_bus_objects.py",
+    "objects.unlisted": "../bus/test_objects.py",
     "retention.moved": "test_maintenance.py",
     "snapshots.written": "test_maintenance.py",
     "swapping.aside": "test_rebuild.py",
@@ -88,4 +90,4 @@ def test_every_failpoint_is_reached_somewhere_and_once_only() -> None:
     reached = {point: sum(text.count(f'reach("{point}")') for text in sources) for point in POINTS}
     assert {point: count for point, count in reached.items() if count != 1} == {}
     for point, module in TESTED_ELSEWHERE.items():
-        assert f'"{point}"' in Path(__file__).with_name(module).read_text()
+        assert f'"{point}"' in (Path(__file__).parent / module).read_text()

@@ -134,6 +134,36 @@ async def test_a_generated_client_submits_polls_and_reads(client: GeneratedClien
 
 
 @pytest.mark.slow
+async def test_a_generated_client_uses_the_resource_of_a_document(client: GeneratedClient) -> None:
+    models = client.models
+    form = models.CreateDocumentFilesBody(file=client.document(documents.pdf("Of a resource")))
+    document = (await client.call("documents.create_document", body=form)).parsed.id
+
+    state = await client.call("documents.get_document", document, wait=60)
+
+    assert state.parsed.status == models.DocumentStatusStatus.COMPLETED
+    markdown = await client.call("documents.get_document_content", document)
+    assert markdown.parsed.strip() == "Of a resource"
+    as_json = await client.call(
+        "documents.get_document_content", document, accept="application/json"
+    )
+    assert models.DocumentContent.from_dict(json.loads(as_json.parsed)).id == document
+    none = await client.call("documents.get_document_content", document, accept="image/png")
+    assert (none.status, none.parsed.code) == (406, "not_acceptable")
+    broken = models.CreateDocumentFilesBody(file=client.document(b"%PDF-1.7 but not really"))
+    ended = await client.call("documents.create_document", body=broken, prefer="wait=60")
+    assert (ended.status, ended.parsed.status) == (201, models.DocumentStatusStatus.FAILED)
+    failed = await client.call("documents.get_document_content", ended.parsed.id)
+    assert isinstance(failed.parsed, models.Problem)
+    assert (failed.status, failed.parsed.code, failed.parsed.cause) == (
+        *(409, "document_failed"),
+        "corrupt",
+    )
+    receipt = await client.call("documents.remove_document", document)
+    assert receipt.parsed.status == models.DeletionReceiptStatus.DELETED
+
+
+@pytest.mark.slow
 async def test_a_generated_client_converts_a_form_and_bare_bytes(client: GeneratedClient) -> None:
     models, content = client.models, documents.pdf("At once")
     form = models.ConvertFilesBody(file=client.document(content))

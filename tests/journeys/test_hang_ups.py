@@ -57,7 +57,7 @@ async def test_a_service_that_is_killed_has_not_been_hung_up_on(tmp_path: Path) 
             asking = asyncio.create_task(
                 session.post(
                     f"{service.url}/v1/convert",
-                    data=LONG,
+                    data=documents.pdf(*(f"page {number} " * 40 for number in range(200))),
                     headers=PREFERENCE,
                 )
             )

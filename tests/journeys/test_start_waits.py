@@ -24,6 +24,8 @@ from tests.s3.servers import S3Server
 from tests.volumes import fill, free, small_volume
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 PASS_THROUGH: Interceptor = lambda _: None  # noqa: E731
 MEGABYTES = 64
 WRONG = {

@@ -12,7 +12,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from ilios.api_keys import tenant_of
-from ilios.edge.bus_service.service import STATUS_HEADER
+from ilios.edge.bus_service.described import STATUS_HEADER
 from tests.journeys.request_table import (
     BROKEN,
     FILE,

@@ -25,6 +25,7 @@ from tests.waiting import wait_until
 
 ARCHIVES = sorted((Path(__file__).parents[1] / "upgrades").glob("*.tar.xz"))
 STREAMS = ("ILIOS_EVENTS", "ILIOS_DEAD_LETTERS")
+UPLOADS = "OBJ_ilios-uploads-default"
 ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 YEAR = 365 * 24 * 3600
 RANGE = 50  # pages of one call
@@ -214,7 +215,7 @@ async def test_streams_and_consumers_keep_their_names_and_positions(left: Left) 
             log = [await bus.get_msg(STREAMS[0], number) for number in range(1, last + 1)]
         finally:
             await client.close()
-    assert streams.keys() == {*STREAMS}
+    assert streams.keys() == {*STREAMS, UPLOADS}
     # What an owner has set otherwise than it is made today stays as it is.
     assert [streams[name].config.max_age for name in STREAMS] == [0, 0]
     assert [streams[name].state.first_seq for name in STREAMS] == [1, 1]

@@ -15,7 +15,7 @@ from tests.journeys.service_client import billed_documents
 from tests.journeys.test_batches import form
 from tests.waiting import wait_until
 
-LONG = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
+LONG = documents.pdf(*(f"page {number} " * 40 for number in range(900)))
 WITHIN = 45.0  # seconds; less than the wait
 
 
@@ -106,7 +106,8 @@ async def test_a_service_that_stops_answers_those_who_wait(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
     async with running_service(tmp_path, WORKER_COUNT="1") as service:
-        async with session.post(f"{service.url}/v1/documents", data=LONG) as answer:
+        content = documents.pdf(*(f"page {number} " * 40 for number in range(300)))
+        async with session.post(f"{service.url}/v1/documents", data=content) as answer:
             place = answer.headers["Location"]
         waiting = asyncio.create_task(get(session, f"{service.url}{place}?wait=60"))
         await asyncio.sleep(0.2)  # whether it waits by now or not makes no difference

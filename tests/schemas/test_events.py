@@ -88,6 +88,15 @@ ORIGINALS: dict[str, Event] = {
     "document.submitted.1.labels": msgspec.structs.replace(events.submitted(), **LABELS),
     "document.completed.1.labels": msgspec.structs.replace(events.completed(), **LABELS),
     "document.failed.1.labels": msgspec.structs.replace(events.failed(), **LABELS),
+    "document.submitted.1.deadline": msgspec.structs.replace(
+        events.submitted(), deadline=events.COMPLETED_AT
+    ),
+    "document.fetched.1.deadline": msgspec.structs.replace(
+        events.fetched(), deadline=events.COMPLETED_AT
+    ),
+    "batch.submitted.1.deadline": msgspec.structs.replace(
+        events.batch(1, 2), deadline=events.COMPLETED_AT
+    ),
     "document.cancelled.1": events.cancelled(),
     "document.cancelled.1.labels": msgspec.structs.replace(events.cancelled(), **LABELS),
     "document.archived.1": events.archived(),
@@ -211,6 +220,8 @@ WRONG: list[tuple[str, object, str]] = [
     ("held", 1, "$.held"),
     ("submitted_at", "yesterday", "$.submitted_at"),
     ("submitted_at", 5, "$.submitted_at"),
+    ("deadline", "tomorrow", "$.deadline"),
+    ("deadline", "2300-01-01T00:00:00Z", "deadline is in the year 2300"),
     ("reference", "", "$.reference"),
     ("reference", "a" * 256, "$.reference"),
     ("reference", "two\nlines", "$.reference"),

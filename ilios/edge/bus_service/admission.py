@@ -32,21 +32,28 @@ class Shares:
         self._open = capacity // 2
         self._share = max(1, (capacity - self._open) // max(1, tenants))
         self._taken: Counter[str] = Counter()
+        self._beyond = 0  # what is taken beyond the shares
 
     def take(self, tenant: str, amount: int = 1) -> bool:
         """Take so much, if there is room for it."""
         had = self._taken[tenant]
-        beyond = had > 0 and had + amount > self._share
-        if beyond and self._taken.total() + amount > self._open:
+        beyond = self._beyond_share(had + amount) - self._beyond_share(had)
+        if had and self._beyond + beyond > self._open:
             return False
         self._taken[tenant] += amount
+        self._beyond += beyond
         return True
 
     def give_back(self, tenant: str, amount: int = 1) -> None:
         """Give back what was taken."""
+        had = self._taken[tenant]
+        self._beyond -= self._beyond_share(had) - self._beyond_share(had - amount)
         self._taken[tenant] -= amount
-        if self._taken[tenant] <= 0:
+        if not self._taken[tenant]:
             del self._taken[tenant]
+
+    def _beyond_share(self, amount: int) -> int:
+        return max(0, amount - self._share)
 
 
 class Admission:

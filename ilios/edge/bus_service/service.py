@@ -18,6 +18,7 @@ from ilios.api_keys import tenant_of
 from ilios.edge import accept, errors, middleware
 from ilios.edge.bus_service.admission import Admission
 from ilios.edge.bus_service.answers import BusAnswer, Call, Replayed, parse_members
+from ilios.edge.bus_service.described import STATUS_HEADER
 from ilios.edge.bus_service.operations import OPERATIONS, BusOperation
 from ilios.edge.context import Edge
 from ilios.edge.errors import HttpProblem
@@ -28,7 +29,6 @@ from schemas.ids import DEFAULT_TENANT
 
 NAME = "ilios"
 DESCRIPTION = "Converts documents to Markdown."
-STATUS_HEADER = "Ilios-Status"
 DRAIN_TIMEOUT = 2.0
 """Seconds for the requests under way when the edge closes."""
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from actors.blob_keys import new_suffix, original_key
 from actors.sniffing import Ends
 from actors.text_sniffing import Claim
-from ilios.edge import accept, batches, passwords, requests, uploads
+from ilios.edge import accept, batches, deadlines, passwords, requests, uploads
 from ilios.edge.bus_service.answers import Call
 from ilios.edge.context import Edge, Limits
 from ilios.edge.errors import HttpProblem
@@ -26,6 +26,7 @@ from schemas.documents import (
     MAX_INLINE_BYTES,
     DocumentSubmitted,
     Inline,
+    Object,
     Operation,
     Remote,
     Source,
@@ -37,7 +38,7 @@ from schemas.labels import METADATA_EXPECTED
 from schemas.options import ConversionOptions
 from schemas.requests import Url
 
-_LARGER = "larger ones are submitted by HTTP, or by their address"
+_LARGER = "larger ones are put into the bucket, or submitted by HTTP or by their address"
 
 _S = TypeVar("_S", SubmitDocument, SubmitBatch)
 
@@ -96,6 +97,7 @@ async def receive_document(
         retention_days=wanted.retention_days,
         operation=operation,
         submitted_at=_submitted_at(wanted.submitted_at),
+        deadline=wanted.deadline,
         fingerprint=digest,
         options=options,
         reference=wanted.reference,
@@ -157,6 +159,7 @@ async def receive_batch(call: Call) -> Submission:
         priority=wanted.priority,
         retention_days=wanted.retention_days,
         submitted_at=_submitted_at(wanted.submitted_at),
+        deadline=wanted.deadline,
         fingerprint=digest,
         options=options,
         reference=wanted.reference,
@@ -200,6 +203,8 @@ def _parse(kind: type[_S], given: Mapping[str, Any]) -> _S:
         raise HttpProblem(
             400, "invalid_submitted_at", "submitted_at must be in the years 1970 to 2199"
         )
+    if wanted.deadline is not None:
+        deadlines.require_ahead(wanted.deadline, datetime.now(UTC))
     return wanted
 
 
@@ -285,7 +290,7 @@ async def _store(
         name = accept.name_of_url(source.url, wanted.file_name)
         # What is fetched has the type its server gives, unless the publisher gives one.
         return _Original(source, name, claimed, None, (source.url, wanted.file_name))
-    name = clean_name(wanted.file_name or "")
+    name = clean_name(wanted.file_name or (source.name if isinstance(source, Object) else ""))
     if not isinstance(source, Inline):
         return _Original(source, name, claimed, None, (msgspec.json.encode(source).decode(), name))
     size = len(source.data)
@@ -314,7 +319,11 @@ def _texts(given: Mapping[str, Any]) -> dict[str, str]:
     """Return the members that are hashed into a fingerprint by the names HTTP has for them."""
     options = given.get("options")
     members = dict(options) if isinstance(options, dict) else {}
-    for name, http_name in (("priority", "priority"), ("retention_days", "retentionDays")):
+    for name, http_name in (
+        ("priority", "priority"),
+        ("retention_days", "retentionDays"),
+        ("deadline", "deadline"),
+    ):
         if name in given:
             members[http_name] = given[name]
     return accept.as_texts(members)

@@ -20,6 +20,7 @@ MAX_LEVELS = 20
 
 _KINDS = ("strCache", "numCache", "strLit", "numLit", "lvl")
 _DECORATION = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.')
+_PLACES, _MAX_PLACES = re.compile(r"\.(0+)"), 15
 _DATE_1900, _DATE_1904 = datetime(1899, 12, 30), datetime(1904, 1, 1)  # noqa: DTZ001 of no zone
 _LAST_DAY = 2_958_465  # 9999-12-31
 _MIDNIGHT = 24 * 60 * 60
@@ -116,10 +117,19 @@ def shown(text: str, code: str, epoch: datetime = _DATE_1900) -> str:
         return text
     code = _DECORATION.sub("", code.partition(";")[0]).lower()
     if "%" in code:
-        return f"{_plain(number * 100, 12)}%"
+        return f"{_with_places(_plain(number * 100, 12), code)}%"
     if any(sign in code for sign in "ymdhs") and "general" not in code and 0 <= number < _LAST_DAY:
         return _date(number, code, epoch)
     return _plain(number, 15)
+
+
+def _with_places(text: str, code: str) -> str:
+    """Return a number with at least the decimal places of its format."""
+    places = _PLACES.search(code)
+    if places is None or "e" in text:
+        return text
+    whole, _, decimals = text.partition(".")
+    return f"{whole}.{decimals.ljust(min(len(places[1]), _MAX_PLACES), '0')}"
 
 
 def _plain(number: float, digits: int) -> str:

@@ -5,6 +5,8 @@ import re
 
 from msgspec import Struct
 
+from actors.text_sniffing import wide_encoding
+
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\0\0", "utf-32-le"),
@@ -48,10 +50,15 @@ class Decoded(Struct, frozen=True):
 
 
 def decode_text(data: bytes) -> Decoded:
-    """Decode a text without a declaration: by its byte order mark, as UTF-8, or by a guess."""
+    """Decode a text without a declaration: by its byte order mark, its zeros, or as UTF-8.
+
+    Other texts are decoded by a guess.
+    """
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             return Decoded(data[len(bom) :].decode(encoding, "replace"), encoding)
+    if (wide := wide_encoding(data[:_DECLARED_WITHIN])) is not None:
+        return Decoded(data.decode(wide, "replace"), wide)
     try:
         return Decoded(data.decode(), "utf-8")
     except UnicodeDecodeError:

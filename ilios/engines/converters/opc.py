@@ -14,11 +14,11 @@ from typing import IO, Any
 from urllib.parse import unquote
 from zipfile import BadZipFile, ZipFile
 
-from lxml import etree
 from msgspec import Struct
 
 from actors.engines import Unconvertible
 from ilios.engines.converters.archives import check_archive
+from ilios.engines.converters.xml_trees import parse_xml
 
 STRICT_PREFIX = b"http://purl.oclc.org/ooxml/"
 _STRICT_NAMESPACES = {
@@ -202,25 +202,6 @@ def open_package(path: Path, kind: str) -> Iterator[Package]:
     check_archive(path, "[Content_Types].xml", kind)
     with ZipFile(path) as archive:
         yield Package(archive, kind)
-
-
-def parse_xml(data: bytes) -> Any:  # lxml has no types
-    """Return the root element of XML, without entities, comments and external references.
-
-    None where it is not well-formed, deeper than 256 elements, or has no root.
-    """
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        remove_comments=True,
-        remove_pis=True,
-        huge_tree=False,
-    )
-    try:
-        return etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError):
-        return None
 
 
 def _resolve_alternatives(root: Any) -> None:

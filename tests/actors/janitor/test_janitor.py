@@ -13,6 +13,7 @@ from actors.blob_keys import PREFIXES
 from actors.clock_guard import RunningTime
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
+from actors.janitor.objects import ObjectSweep
 from actors.janitor.orphans import Orphans
 from actors.janitor.retention import Retention
 from actors.janitor.stuck import StageConsumers, StuckDocuments
@@ -23,6 +24,7 @@ from bus.connection import Connection
 from bus.consumers import ConsumerProgress
 from bus.errors import BusFull
 from bus.log import Log
+from bus.objects import Objects
 from bus.publisher import Publisher
 from schemas.documents import Blob
 from tests import events
@@ -60,6 +62,7 @@ class World:
                 self.publisher, log, ConsumerProgress(connection), self.upkeep, readers
             ),
             orphans=Orphans(log, self.upkeep, self.blobs),
+            objects=ObjectSweep(Objects(connection, 0), connection, readers),
         )
 
     async def notes(self) -> list[dict[str, Any]]:

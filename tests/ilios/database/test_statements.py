@@ -25,6 +25,7 @@ FOUND_BY = {
     "COUNT_EXPIRABLE": "documents USING COVERING INDEX documents_expiring (state=?)",
     "DOCUMENTS_TO_ERASE": "d USING INDEX documents_to_erase",
     "UNFINISHED_DOCUMENTS": "d USING INDEX documents_unfinished",
+    "OVERDUE_DOCUMENTS": "d USING INDEX documents_due (deadline<?)",
     "DOCUMENTS_BY_ID": "d USING PRIMARY KEY (tenant=? AND id=?)",
     "COMPLETED_BY_ID": "d USING PRIMARY KEY (tenant=? AND id=?)",
     "SET_ERASED": "documents USING PRIMARY KEY (tenant=? AND id=?)",

@@ -142,7 +142,7 @@ def test_every_answer_has_one_type_that_generated_clients_can_read() -> None:
         for status, answer in described["responses"].items():
             contents = answer.get("content", {})
             assert contents.get(PROBLEM, {"schema": problem}) == {"schema": problem}
-            readable = {JSON, PROBLEM, OCTET_STREAM, MARKDOWN, "text/html"}
+            readable = {JSON, PROBLEM, OCTET_STREAM, MARKDOWN, "text/html", "text/event-stream"}
             assert not contents or readable & contents.keys(), f"{operation.name} {status}"
             if int(status) in operation.responses and JSON in contents and PROBLEM in contents:
                 assert problem in contents[JSON]["schema"]["anyOf"]

@@ -1,5 +1,6 @@
 """Preferences are understood as RFC 7240 has them, applied, and named in the answer."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from multidict import CIMultiDict
 from ilios.edge.preferences import Preferences, parse
 from tests.ilios.edge.test_submit import form_data
 from tests.ilios.edge.world import World, record
+from tests.waiting import wait_until
 
 BOTH = Preferences(respond_async=True, cancel_on_disconnect=True)
 
@@ -70,6 +72,19 @@ async def test_without_preferences_none_is_applied(world: World) -> None:
     async with client.post("/v1/convert", data=form_data(), headers=headers) as answer:
         assert answer.status == 200
         assert "Preference-Applied" not in answer.headers
+
+
+async def test_a_submission_that_waits_takes_no_place_of_uploads(world: World) -> None:
+    client = await world.serve(max_uploads=1, upload_slot_timeout=0.1)
+    headers = {"Prefer": "wait=30"}
+    waiting = asyncio.ensure_future(client.post("/v1/documents", data=form_data(), headers=headers))
+    await wait_until(lambda: bool(world.outcomes.watched))
+    async with client.post("/v1/documents", data=form_data()) as answer:
+        assert answer.status == 202
+    await world.stop_edge()
+    async with await waiting as answer:
+        assert (answer.status, (await answer.json())["status"]) == (202, "pending")
+        assert answer.headers["Preference-Applied"] != "wait=30", "it did not wait so long"
 
 
 async def test_a_submission_may_wait_for_the_end(world: World) -> None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ilios.blobs.local import LocalBlobs
 from ilios.edge.app import serve_edge
-from ilios.edge.context import Edge, Limits, UsageQueries
+from ilios.edge.context import Edge, EventLog, Limits, ListQueries, UsageQueries
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
@@ -34,6 +34,7 @@ from schemas.records import DocumentRecord
 from schemas.service_replies import HealthReport
 from tests.fakes import (
     FakeBatches,
+    FakeEventLog,
     FakeLog,
     FakeOutcomes,
     FakePages,
@@ -41,6 +42,7 @@ from tests.fakes import (
     FakePublisher,
     FakeReads,
     FakeUsage,
+    NoLists,
 )
 from tests.waiting import wait_until
 
@@ -69,12 +71,14 @@ class World:
         self.root = root
         self.seal = Seal(bytes(32))
         self.log = FakeLog()
+        self.events: EventLog = FakeEventLog()
         self.publisher = FakePublisher(self.log)
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
         self.pages = FakePages()
         self.progress = FakeProgress()
         self.batches = FakeBatches(self.reads)
+        self.lists: ListQueries = NoLists()
         self.usage: UsageQueries = FakeUsage()
         self.volume = Volume(device=1, free=2**50, files=None)
         self.report = HealthReport(services={"database": "connected"}, healthy=True, problems=[])
@@ -109,11 +113,13 @@ class World:
         return Edge(
             publisher=self.publisher,
             log=self.log,
+            events=self.events,
             outcomes=self.outcomes,
             reads=self.reads,
             pages=self.pages,
             progress=self.progress,
             batches=self.batches,
+            lists=self.lists,
             usage=self.usage,
             blobs=self.blobs,
             passwords=SealedPasswords(self.blobs, self.seal),

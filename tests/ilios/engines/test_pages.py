@@ -18,7 +18,6 @@ from ilios.engines.pages import (
     Pages,
     Portion,
     Reading,
-    markdown_pages,
     page_numbers,
     selected_count,
 )
@@ -26,6 +25,7 @@ from ilios.engines.pdf import convert as pdf_convert
 from ilios.engines.pdf import draft, parser, reading
 from schemas.options import ConversionOptions, PageRange
 from tests import documents
+from tests.conversions import markdown_pages
 from tests.ilios.engines.conftest import PlaceDocument
 
 ONE = EngineLimits(processes=1)

@@ -270,8 +270,9 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_hostile_page_costs_no_more_than_its_length(name: str) -> None:
     markdown = BOMBS[name]
-    quarter = _fastest(markdown[: len(markdown) // 4])
-    assert _fastest(markdown) < max(1.0, 10 * quarter)  # 16 would be quadratic
+    if _seconds(markdown) >= 1.0:
+        quarter = _fastest(markdown[: len(markdown) // 4])
+        assert _fastest(markdown) < max(1.0, 10 * quarter)  # 16 would be quadratic
 
 
 def _fastest(markdown: str) -> float:

@@ -128,6 +128,16 @@ FORBIDDEN = [
     "$JS.API.STREAM.DELETE.ILIOS_EVENTS",
     "$JS.API.STREAM.PURGE.ILIOS_EVENTS",
     "$JS.API.DIRECT.GET.ILIOS_EVENTS",
+    "$JS.API.STREAM.INFO.ILIOS_EVENTS",
+    "$JS.API.STREAM.INFO.OBJ_ilios-uploads-acme",
+    "$JS.API.STREAM.PURGE.OBJ_ilios-uploads-acme",
+    "$JS.API.STREAM.DELETE.OBJ_ilios-uploads-default",
+    "$JS.API.STREAM.UPDATE.OBJ_ilios-uploads-default",
+    "$JS.API.CONSUMER.CREATE.OBJ_ilios-uploads-default.x",
+    "$JS.API.DIRECT.GET.OBJ_ilios-uploads-acme.$O.ilios-uploads-acme.M.YQ==",
+    "$JS.API.INFO",
+    "$O.ilios-uploads-acme.C.x",
+    "$O.ilios-uploads-acme.M.x",
     "$JS.API.CONSUMER.MSG.NEXT.ILIOS_EVENTS.ocr-normal",
     "$JS.ACK.ILIOS_EVENTS.ocr-normal.1.1.1.1.0",
     "_ILIOS.x",
@@ -174,6 +184,18 @@ async def test_a_publisher_receives_terminal_events_and_nothing_else(
         assert await publisher.send(b"SUB ilios.batch.completed.> 3\r\n") == b""
         await Publisher(connection).publish(batch_events.completed())
         assert b"batch.completed/1" in await publisher.read_until(b"}\r\n")
+
+
+async def test_who_deletes_objects_can_purge_no_stream_of_the_service(
+    nats_server: NatsServer, connection: Connection
+) -> None:
+    """It may purge any but those that `nats.conf` names: a further one has to be named as well."""
+    names = [info.config.name for info in await connection.jetstream.streams_info()]
+    assert set(names) >= {streams.EVENTS, streams.DEAD_LETTERS}
+    async with RawClient(nats_server.url("objects")) as client:
+        for name in names:
+            order = f"$JS.API.STREAM.PURGE.{name}".encode()
+            assert b"Permissions Violation" in await client.send(publish(order, b"")), name
 
 
 ORDERS = [
@@ -295,6 +317,7 @@ MAY_PUBLISH = {
     "persister": {"completed"},
     "aggregator": {"submitted"},
     "janitor": {"submitted", "fetched", "failed", "archived", "deleted"},
+    "objects": set(),
 }
 EVENT_NAMES = MAY_PUBLISH["persister"].union(*MAY_PUBLISH.values(), {"converted"})
 

@@ -3,7 +3,6 @@
 import email
 import email.policy
 import posixpath
-from typing import Any
 
 from ilios.engines.converters import blocks as web_blocks
 from ilios.engines.converters.docx.blocks import Block, Display, Paragraph
@@ -54,7 +53,7 @@ def _content(source: Source, part: str) -> tuple[str, bytes]:
     return kind, b""
 
 
-class _Surroundings:
+class _Surroundings(walk.WithoutNotes):
     """Of a page within a document: pictures are described, links lead outside."""
 
     def picture(self, source: str, alt: str) -> str:
@@ -64,11 +63,3 @@ class _Surroundings:
 
     def link(self, target: str) -> str:
         return safe_link(walk.resolve("", target))
-
-    def note(self, element: Any) -> str | None:
-        del element
-        return None
-
-    def note_label(self, element: Any) -> str:
-        del element
-        return ""

@@ -2,6 +2,8 @@
 
 import re
 
+from msgspec import Struct
+
 _MARK = re.compile(
     r"\\(?P<section>part|chapter|section|subsection|subsubsection)(?P<star>\*?)(?![A-Za-z*])"
     r"|\\begin\{(?P<begin>[A-Za-z]{1,40})\*?\}|\\end\{(?P<end>[A-Za-z]{1,40})\*?\}"
@@ -9,36 +11,78 @@ _MARK = re.compile(
 )
 _LEVELS = {"chapter": 0, "section": 1, "subsection": 2, "subsubsection": 3}
 _EQUATIONS = frozenset({"equation", "align", "gather", "multline", "eqnarray"})
-_FLOATS = frozenset({"figure", "table", "algorithm", "listing"})
+EQUATION, _SECTION = "equation", "section"
+_FLOATS = {"figure": "Figure ", "table": "Table ", "algorithm": "Algorithm ", "listing": "Listing "}
+"""What stands before the number of a caption."""
+
+_REFERENCE = re.compile(r"\\(?:eqref|autoref|[cCv]?ref)\s*\{([^{}]{1,1000})\}")
+
+_LABEL = re.compile(r"\\label\s*\{[^{}]*\}|\\(?:nonumber|notag)(?![A-Za-z])")
 
 
-def numbers_of(text: str, theorems: frozenset[str]) -> dict[str, str]:
-    """Return the number that stands for each label of a source."""
-    numbers: dict[str, str] = {}
+class Numbers(Struct, frozen=True):
+    """The numbers of a source: by label, and by the place behind the command that has one.
+
+    Of sections, captions, equations and theorems those have their number shown that are referred
+    to, and with a section, caption or theorem all of their kind.
+    """
+
+    of_labels: dict[str, str]
+    shown: dict[int, str]
+
+
+class _Numbered(Struct, frozen=True):
+    place: int
+    kind: str
+    number: str
+
+
+_NOTHING = _Numbered(-1, "", "")
+
+
+def numbers_of(text: str, theorems: frozenset[str]) -> Numbers:
+    """Return the numbers of a source."""
+    labels: dict[str, _Numbered] = {}
+    all_numbered: list[_Numbered] = []
     sections = [0, 0, 0, 0]
     counters: dict[str, int] = {}
-    current = ""
+    current = _NOTHING
     kinds: list[str] = []
     for found in _MARK.finditer(text):
+        kind = ""
         if found["section"] in _LEVELS and not found["star"]:
-            current = _next_section(sections, _LEVELS[found["section"]])
+            number = _next_section(sections, _LEVELS[found["section"]])
+            current = _Numbered(found.end(), _SECTION, number)
+            all_numbered.append(current)
         elif found["section"]:
             pass
         elif name := found["begin"]:
             kinds.append(name)
-            starred = found[0].endswith("*}")
-            if not starred and (name in _EQUATIONS or name in theorems):
-                key = "equation" if name in _EQUATIONS else name
-                counters[key] = counters.get(key, 0) + 1
-                current = str(counters[key])
+            if not found[0].endswith("*}") and (name in _EQUATIONS or name in theorems):
+                kind = EQUATION if name in _EQUATIONS else name
         elif found["end"]:
             _close(kinds, found["end"])
         elif label := found["label"]:
-            numbers.setdefault(label.strip(), current)
-        elif kind := next((kind for kind in reversed(kinds[-5:]) if kind in _FLOATS), None):
+            labels.setdefault(label.strip(), current)
+        else:
+            kind = next((kind for kind in reversed(kinds[-5:]) if kind in _FLOATS), "")
+        if kind:
             counters[kind] = counters.get(kind, 0) + 1
-            current = str(counters[kind])
-    return numbers
+            current = _Numbered(found.end(), kind, str(counters[kind]))
+            all_numbered.append(current)
+    referred = _referred(text, labels)
+    whole_kinds = {one.kind for one in referred} - {EQUATION}
+    shown = {
+        one.place: f"{_FLOATS.get(one.kind, '')}{one.number}"
+        for one in all_numbered
+        if one.kind in whole_kinds or one in referred
+    }
+    return Numbers({label: one.number for label, one in labels.items()}, shown)
+
+
+def _referred(text: str, labels: dict[str, _Numbered]) -> set[_Numbered]:
+    names = (name.strip() for found in _REFERENCE.finditer(text) for name in found[1].split(","))
+    return {labels[name] for name in names if name in labels}
 
 
 def _next_section(sections: list[int], level: int) -> str:
@@ -51,3 +95,8 @@ def _close(kinds: list[str], kind: str) -> None:
     if kind in kinds[-5:]:
         while kinds.pop() != kind:
             pass
+
+
+def equation(text: str) -> str:
+    """Return the LaTeX of an equation on one line, without its label."""
+    return " ".join(_LABEL.sub("", text).split())

@@ -21,6 +21,7 @@ from ilios.engines.converters.blocks import (
 from ilios.engines.converters.inline import Run, safe_link
 from ilios.engines.converters.latex import characters, vocabulary
 from ilios.engines.converters.latex.flow import Flow
+from ilios.engines.converters.latex.references import Numbers, equation
 from ilios.engines.converters.latex.source import PLACEHOLDER, Source
 from ilios.engines.converters.latex.structure import Structure
 from ilios.engines.converters.latex.tables import ENVIRONMENTS, table_rows
@@ -36,7 +37,6 @@ _TOKEN = re.compile(
 )
 _ITEM = re.compile(r"\\begin\s*\{[^{}]*\}|\\item(?![A-Za-z])|\\.|\{", re.DOTALL)
 _CLOSINGS = {"$": "$", "$$": "$$", "\\[": "\\]", "\\(": "\\)"}
-_LABEL = re.compile(r"\\(?:label\s*\{[^{}]*\}|nonumber|notag)(?![A-Za-z])")
 _BIBLIOGRAPHY = re.compile(r"\\bibitem\s*(?:\[([^\]]{0,200})\])?\s*\{([^{}]{0,200})\}")
 _COUNTER = re.compile(r"\\setcounter\s*\{enum[iv]{1,3}\}\s*\{(\d{1,6})\}")
 _MAX_MATH = 20_000
@@ -61,7 +61,7 @@ class Walk:
     def __init__(
         self,
         source: Source,
-        numbers: dict[str, str],
+        numbers: Numbers,
         theorems: dict[str, str],
         merged: MergedCells | None,
         heartbeat: Callable[[], None],
@@ -222,6 +222,7 @@ class Walk:
 
     def _with_argument(self, name: str, here: _Place, at: int, flow: Flow) -> int:
         """Convert a command by what is in its argument; of others only that is shown."""
+        number = self._numbers.shown.get(at, "")
         option, at = self._structure.option(at, here.end)
         found = self._structure.argument(at, here.end)
         if found is None or here.depth >= vocabulary.MAX_NESTING:
@@ -229,6 +230,7 @@ class Walk:
         inner = here.inner(found[0], found[1])
         if level := vocabulary.HEADINGS.get(name):
             flow.end_paragraph()
+            flow.shown(f"{number} " if number else "", Run(""))
             self._walk(inner, flow)
             flow.end_paragraph(level)
         elif styles := vocabulary.STYLES.get(name):
@@ -237,6 +239,7 @@ class Walk:
             return self._link(name, here, found, flow)
         elif name == "caption":
             flow.end_paragraph()
+            flow.shown(f"{number}: " if number else "", Run(""))
             self._walk(inner, flow)
             flow.end_paragraph()
         elif name in vocabulary.SECOND_SHOWN or self._refer(name, option, inner, flow):
@@ -254,7 +257,7 @@ class Walk:
             keys = ", ".join(key.strip() for key in argument.split(","))
             flow.text(f"[{keys}, {option}]" if option else f"[{keys}]", inner.style)
         elif name in vocabulary.REFERENCES:
-            number = self._numbers.get(argument) or argument
+            number = self._reference(argument)
             flow.shown(vocabulary.REFERENCES[name].format(number), inner.style)
         elif name in ("footnote", "footnotetext", "thanks", "endnote"):
             note = self._blocks(_Place(inner.start, inner.end, Run(""), inner.depth))
@@ -268,6 +271,11 @@ class Walk:
         else:
             return False
         return True
+
+    def _reference(self, argument: str) -> str:
+        """Return the numbers of labels, or a label itself where it has none."""
+        names = [name.strip() for name in argument.split(",")]
+        return ", ".join(self._numbers.of_labels.get(name) or name for name in names)
 
     def _link(self, name: str, here: _Place, found: tuple[int, int, int], flow: Flow) -> int:
         url = re.sub(r"\\([%#&_~{}])", r"\1", self._text[found[0] : found[1]]).strip()
@@ -290,6 +298,8 @@ class Walk:
             text = equation(self._text[at:end])
             if inner := vocabulary.EQUATIONS[plain]:
                 text = f"\\begin{{{inner}}}{text}\\end{{{inner}}}"
+            if number := self._numbers.shown.get(at):
+                text += f"\\tag{{{number}}}"
             flow.add(Markup(f"$${text}$$"))
         elif name in vocabulary.DRAWINGS:
             self.left_out[f"a drawing ({name})"] = None
@@ -317,7 +327,8 @@ class Walk:
         title, after = self._structure.option(at, end)
         inner = here.inner(self._skip(vocabulary.CONTAINERS.get(name, 0), after, end), end)
         if heading := self._theorems.get(name) or vocabulary.NAMED.get(name):
-            shown = f"{heading} ({title})." if title else f"{heading}."
+            numbered = f"{heading} {self._numbers.shown.get(at, '')}".strip()
+            shown = f"{numbered} ({title})." if title else f"{numbered}."
             flow.shown(f"{shown} ", Run("", bold=True))
         if name in ("quote", "quotation", "verse"):
             if blocks := self._blocks(inner):
@@ -385,8 +396,3 @@ class Walk:
                 flow.end_paragraph()
                 self._walk(here.inner(*place), flow)
                 flow.end_paragraph(level)
-
-
-def equation(text: str) -> str:
-    """Return the LaTeX of an equation on one line, without its label."""
-    return " ".join(_LABEL.sub("", text).split())

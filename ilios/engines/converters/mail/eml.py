@@ -2,7 +2,7 @@
 
 import re
 
-from ilios.engines.converters.mail import signed
+from ilios.engines.converters.mail import signed, tnef
 from ilios.engines.converters.mail.charsets import decode
 from ilios.engines.converters.mail.message import (
     BODY_CHARS,
@@ -26,6 +26,7 @@ SIGNATURES = (
 )
 """Parts for programs only."""
 
+WINMAIL = "winmail.dat"
 OPAQUE = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 MESSAGES = ("message/rfc822", "message/global")
 _MAILBOX = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\r\n]{1,200} \d{4}\r?$", re.MULTILINE)
@@ -101,6 +102,8 @@ class _Reader:
             return
         if kind in OPAQUE:
             self._open(part)
+        elif kind in tnef.TYPES or part.file_name.lower() == WINMAIL:
+            self._unpack(part)
         elif kind == "multipart/encrypted":
             self._message.problems.append(ENCRYPTED)
         elif part.parts:
@@ -201,6 +204,14 @@ class _Reader:
             self._message.problems.append(ENCRYPTED)
             return
         self._sort(self._parser.parse(inner))
+
+    def _unpack(self, part: Part) -> None:
+        """Add what Outlook has packed; its text only where the mail has none."""
+        packed = tnef.parse(part.content(), self._depth)
+        self._message.problems += packed.problems
+        if not self._message.bodies:
+            self._message.bodies += packed.bodies
+        self._message.attachments += packed.attachments
 
     def _attach(self, part: Part) -> None:
         name = part.file_name or _made_name(part, len(self._message.attachments) + 1)

@@ -69,7 +69,7 @@ class TextReader:
         return blocks.write(found, self._heartbeat)
 
 
-class _MailPage:
+class _MailPage(walk.WithoutNotes):
     """What an HTML text has of the mail around it: images by their content ids."""
 
     def __init__(
@@ -95,14 +95,6 @@ class _MailPage:
 
     def link(self, target: str) -> str:
         return self._links.checked(walk.resolve(self._base, target))
-
-    def note(self, element: Any) -> str | None:
-        del element
-        return None
-
-    def note_label(self, element: Any) -> str:
-        del element
-        return ""
 
 
 def _head(message: Message, name: str, attached: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from ilios.engines.converters import inline, markdown
 from ilios.engines.converters.inline import Run
+from ilios.engines.converters.left_out_links import LeftOutLinks
 from ilios.engines.converters.odf.changes import Changes
 from ilios.engines.converters.odf.names import attribute, child, count, tag
 from ilios.engines.converters.odf.package import Package
@@ -64,6 +65,7 @@ class InlineReader:
         self, package: Package, styles: Styles, changes: Changes, *, comments: bool
     ) -> None:
         self.pictures = Pictures()
+        self.links = LeftOutLinks()
         self.notes: list[str] = []
         self.after: list[str] = []
         """Blocks that are anchored to paragraphs read so far, in their order."""
@@ -159,7 +161,8 @@ class InlineReader:
         self._runs += self._changes.mark(element, self._deleted)
 
     def _link(self, element: Any, style: TextStyle, link: str, depth: int) -> None:
-        self._walk(element, style, attribute(element, "xlink:href") or link, depth)
+        address = self.links.checked(attribute(element, "xlink:href"))
+        self._walk(element, style, address or link, depth)
 
     def _white_space(self, element: Any, style: TextStyle, link: str, _: int) -> None:
         if style.hidden or self._changes.hides:

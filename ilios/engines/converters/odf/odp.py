@@ -99,7 +99,7 @@ class SlideReader:
             index=index,
             markdown=markdown.clean("\n\n".join(filter(None, blocks)), hard_breaks=True),
             images=tuple(pictures.images),
-            warnings=(*warnings, *pictures.warnings),
+            warnings=(*warnings, *pictures.warnings, *inlines.links.warnings()),
         )
         return ConvertedPage(result, pictures.data)
 

@@ -79,7 +79,7 @@ def _page(package: Package, body: Any, reading: Reading, heartbeat: Heartbeat) -
         images=tuple(pictures.images),
         header=headers or None,
         footer=footers or None,
-        warnings=(*warnings, *pictures.warnings),
+        warnings=(*warnings, *pictures.warnings, *inlines.links.warnings()),
     )
     return ConvertedPage(result, pictures.data)
 

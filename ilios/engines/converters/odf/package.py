@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 from actors.engines import Unconvertible
 from ilios.engines.converters.archives import MAX_XML_BYTES, check_archive
 from ilios.engines.converters.odf.names import attribute, child, clark
-from ilios.engines.converters.opc import parse_xml
+from ilios.engines.converters.xml_trees import parse_xml
 from ilios.engines.page_limits import MAX_IMAGE_BYTES
 
 CONTENT, STYLES, MANIFEST = "content.xml", "styles.xml", "META-INF/manifest.xml"

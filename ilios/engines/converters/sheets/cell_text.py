@@ -5,6 +5,7 @@ from typing import Any
 
 from ilios.engines.converters import markdown
 from ilios.engines.converters.inline import Run, escape, render, safe_link
+from ilios.engines.converters.left_out_links import LeftOutLinks
 from ilios.engines.converters.sheets.xml_stream import is_on, local_name
 
 _PLAIN = re.compile(r"[\w .,:;%€$£/()+'\"=-]*")
@@ -26,12 +27,13 @@ def cell_text(text: str) -> str:
 
 def in_table(text: str) -> str:
     """Return Markdown as it may stand in a cell: on one line, without borders of cells."""
-    return markdown.one_line(text).replace("|", "\\|")
+    lines = map(markdown.one_line, text.split("\n"))
+    return "<br>".join(filter(None, lines)).replace("|", "\\|")
 
 
-def cell_link(text: str, address: str) -> str:
+def cell_link(text: str, address: str, links: LeftOutLinks) -> str:
     """Return Markdown as a link; unchanged if the address is none to follow."""
-    url = safe_link(address)
+    url = safe_link(links.checked(address)) if text else ""
     return f"[{text}]({in_table(url)})" if url and text else text
 
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ilios.engines.converters.left_out_links import LeftOutLinks
+
 State = Literal["visible", "hidden", "very hidden"]
 
 MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
@@ -110,6 +112,7 @@ class Sheet:
         """Noun phrases of what could not be read."""
         self.without_result: list[str] = []
         self.formulas_without_result = 0
+        self.links = LeftOutLinks()
         self._room = room
 
     @property

@@ -11,6 +11,7 @@ from typing import IO, Literal
 from msgspec import Struct
 
 from actors.engines import Unconvertible
+from actors.text_sniffing import wide_encoding
 from ilios.engines.converters.encodings import guess
 from ilios.engines.converters.sheets.cell_text import cell_text
 from ilios.engines.converters.sheets.cells import MAX_COLUMN, MAX_ROW, Room, Sheet
@@ -97,22 +98,13 @@ def find_encoding(path: Path, heartbeat: Callable[[], None]) -> Encoding:
         for bom, name in _BOMS:
             if start.startswith(bom):
                 return Encoding(name)
-        if (wide := _wide_without_mark(start)) is not None:
+        if (wide := wide_encoding(start)) is not None:
             return Encoding(wide)
         file.seek(0)
         if _is_utf8(file, heartbeat):
             return Encoding("utf-8")
         file.seek(0)
         return Encoding(guess(file.read(SAMPLE_CHARS)), guessed=True)
-
-
-def _wide_without_mark(start: bytes) -> str | None:
-    """Return an encoding of 16 bits if every second byte is zero, as of Latin letters."""
-    pairs = len(start) // 2
-    even, odd = start[: 2 * pairs : 2].count(0), start[1 : 2 * pairs : 2].count(0)
-    if pairs >= 2 and odd > 0.6 * pairs and not even:
-        return "utf-16-le"
-    return "utf-16-be" if pairs >= 2 and even > 0.6 * pairs and not odd else None
 
 
 def _is_utf8(file: IO[bytes], heartbeat: Callable[[], None]) -> bool:
@@ -203,9 +195,17 @@ def _read(
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
         rows = csv.reader(lines, delimiter=dialect.delimiter, quoting=quoting)
         number = -dialect.skip
+        width = empty = 0
         for row in rows:
             if number % PROGRESS_ROWS == 0:
                 heartbeat()
+            if not any(row):
+                empty += 1
+            elif empty:
+                # Empty lines divide only what has other columns: a title, a table, another one.
+                number -= empty if len(row) == width else 0
+                empty = 0
+            width = len(row) if any(row) else width
             if number < 0:
                 pass
             elif number >= MAX_ROW or not sheet.has_room:

@@ -180,7 +180,7 @@ def _warnings(sheet: Sheet) -> tuple[PageWarning, ...]:
         more = sheet.formulas_without_result - len(sheet.without_result)
         detail = f"{named} and {more} more" if more else named
         found.append(page_warning("formulas_without_result", detail))
-    return tuple(found)
+    return (*found, *sheet.links.warnings())
 
 
 def _counted(count: int, what: str) -> str:

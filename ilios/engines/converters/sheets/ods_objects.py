@@ -7,12 +7,12 @@ from typing import Any
 
 from ilios.engines.converters import markdown
 from ilios.engines.converters.inline import escape_line_starts
-from ilios.engines.converters.opc import parse_xml
 from ilios.engines.converters.sheets.cells import Sheet
 from ilios.engines.converters.sheets.ods_file import CONTENT, SpreadsheetFile
 from ilios.engines.converters.sheets.ods_text import attribute, paragraphs_text
 from ilios.engines.converters.sheets.pictures import Pictures
 from ilios.engines.converters.sheets.xml_stream import local_name
+from ilios.engines.converters.xml_trees import parse_xml
 
 MAX_OBJECTS = 5_000
 MAX_DEPTH = 20
@@ -69,7 +69,7 @@ class ObjectReader:
         return ""
 
     def _shape(self, shape: Any) -> str:
-        return escape_line_starts(paragraphs_text(shape, self._raised))
+        return escape_line_starts(paragraphs_text(shape, self._raised, self._sheet.links))
 
     def _read(self, target: str, what: str) -> bytes:
         data = self._file.read(posixpath.normpath(target))
@@ -86,14 +86,19 @@ class ObjectReader:
         if root is None or table is None:
             self._sheet.left_out["embedded objects"] += 1
             return ""
-        title = next((paragraphs_text(one, {}) for one in root.iter("{*}title")), "")
+        links = self._sheet.links
+        title = next((paragraphs_text(one, {}, links) for one in root.iter("{*}title")), "")
         rows = list(self._chart_rows(table))
         return "\n\n".join(filter(None, [f"**{title}**" if title else "", markdown.table(rows)]))
 
     def _chart_rows(self, table: Any) -> Iterator[list[str]]:
         room = MAX_CHART_CELLS
         for row in table.iter("{*}table-row"):
-            cells = [paragraphs_text(one, {}) for one in row if local_name(one) == "table-cell"]
+            cells = [
+                paragraphs_text(one, {}, self._sheet.links)
+                for one in row
+                if local_name(one) == "table-cell"
+            ]
             room -= len(cells)
             if room < 0:
                 self._sheet.left_out["rows of a chart"] += 1

@@ -109,7 +109,7 @@ class RowReader:
         return cells
 
     def _text(self, cell: Any, attributes: dict[str, str], row: int, column: int) -> str:
-        text = paragraphs_text(cell, self._raised) if len(cell) else ""
+        text = paragraphs_text(cell, self._raised, self.sheet.links) if len(cell) else ""
         if len(cell) > 1 or not text:
             self._add_objects(cell, f"{column_name(column)}{row + 1}")
         if text:
@@ -132,7 +132,7 @@ class RowReader:
                 continue
             if self._wants_comments and len(self._comments) < MAX_COMMENTS:
                 author = next((one.text or "" for one in child if _is_author(one)), "")
-                text = paragraphs_text(child, self._raised)
+                text = paragraphs_text(child, self._raised, self.sheet.links)
                 self._comments.append(comment_item(reference, author, text))
         self._objects.add(cell)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from ilios.engines.converters import markdown
 from ilios.engines.converters.inline import Run, render
+from ilios.engines.converters.left_out_links import LeftOutLinks
 from ilios.engines.converters.sheets.cell_text import cell_text, in_table
 from ilios.engines.converters.sheets.xml_stream import local_name, natural
 
@@ -19,10 +20,11 @@ def attribute(element: Any, name: str) -> str:
     return next((value for key, value in element.attrib.items() if key.endswith(ending)), "")
 
 
-def paragraphs_text(parent: Any, raised: dict[str, str]) -> str:
+def paragraphs_text(parent: Any, raised: dict[str, str], links: LeftOutLinks) -> str:
     """Return the paragraphs of a cell or a text box as Markdown on one line.
 
     :param raised: names of styles that are ``super`` or ``sub``.
+    :param links: counts those whose addresses may not stand in Markdown.
     """
     found = [one for one in parent if local_name(one) in ("p", "h")]
     if len(found) == 1 and not len(found[0]):
@@ -30,12 +32,19 @@ def paragraphs_text(parent: Any, raised: dict[str, str]) -> str:
     runs: list[Run] = []
     for one in found:
         if runs:
-            runs.append(Run(" "))
-        _collect(one, runs, Run("", link=""), raised, 0)
+            runs.append(Run("\n"))
+        _collect(one, runs, Run("", link=""), raised, links)
     return in_table(markdown.clean(render(runs)))
 
 
-def _collect(element: Any, runs: list[Run], style: Run, raised: dict[str, str], depth: int) -> None:
+def _collect(
+    element: Any,
+    runs: list[Run],
+    style: Run,
+    raised: dict[str, str],
+    links: LeftOutLinks,
+    depth: int = 0,
+) -> None:
     if depth > MAX_DEPTH or len(runs) > MAX_RUNS:
         return
     _add(runs, element.text, style)
@@ -45,16 +54,18 @@ def _collect(element: Any, runs: list[Run], style: Run, raised: dict[str, str], 
             case "s":
                 blanks = min(natural(attribute(child, "c"), 1), MAX_BLANKS)
                 _add(runs, " " * blanks, style)
-            case "tab" | "line-break":
+            case "tab":
                 _add(runs, " ", style)
+            case "line-break":
+                _add(runs, "\n", style)
             case "a":
-                link = attribute(child, "href")
-                _collect(child, runs, _restyled(style, link, ""), raised, depth + 1)
+                link = links.checked(attribute(child, "href"))
+                _collect(child, runs, _restyled(style, link, ""), raised, links, depth + 1)
             case "span":
                 place = raised.get(attribute(child, "style-name"), "")
-                _collect(child, runs, _restyled(style, "", place), raised, depth + 1)
+                _collect(child, runs, _restyled(style, "", place), raised, links, depth + 1)
             case _ if name not in _NO_TEXT:
-                _collect(child, runs, style, raised, depth + 1)
+                _collect(child, runs, style, raised, links, depth + 1)
         _add(runs, child.tail, style)
 
 

@@ -203,4 +203,4 @@ def _add_links(sheet: Sheet, links: list[tuple[str, str]]) -> None:
                 if room < 0:
                     return
                 if text := cells.get(column):
-                    cells[column] = cell_link(text, address)
+                    cells[column] = cell_link(text, address, sheet.links)

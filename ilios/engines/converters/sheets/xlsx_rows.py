@@ -102,7 +102,7 @@ class RowReader:
             self._sheet.lacks_result(f"{column_name(column)}{row + 1}")
             return cell_text(f"={formula.text}") if formula.text else ""
         if text and formula.text and (link := _LINK_FORMULA.match(formula.text)):
-            return cell_link(text, link[1])
+            return cell_link(text, link[1], self._sheet.links)
         return text
 
     def _value(self, style_text: str | None, kind: str | None, value: str) -> str:

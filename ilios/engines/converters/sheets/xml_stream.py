@@ -7,6 +7,8 @@ from zipfile import BadZipFile
 
 from lxml import etree
 
+from ilios.engines.converters.xml_trees import CONTENT_ONLY
+
 CHUNK_BYTES = 256 * 1024
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 """Bytes without the end of a wanted element: their tree takes thirty times as much memory."""
@@ -44,11 +46,7 @@ def events(
     parser = etree.XMLPullParser(
         events=("end",) if only_ends else ("start", "end"),
         tag=[f"{{*}}{name}" for name in names],
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        remove_comments=True,
-        remove_pis=True,
+        **CONTENT_ONLY,
     )
     pending = 0
     try:

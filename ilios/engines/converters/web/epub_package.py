@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from actors.engines import Unconvertible
 from ilios.engines.converters import archives
+from ilios.engines.converters.xml_trees import WITHOUT_REFERENCES
 from ilios.engines.page_limits import MAX_IMAGE_BYTES
 
 CONTAINER = "META-INF/container.xml"
@@ -95,9 +96,7 @@ class Package:
         return found[0]
 
     def _xml(self, name: str) -> Any:
-        parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=True
-        )
+        parser = etree.XMLParser(**WITHOUT_REFERENCES, recover=True)
         root = etree.fromstring(self.read(name) or b"<none/>", parser)
         if root is None:
             raise _damaged("its list of pages cannot be read")

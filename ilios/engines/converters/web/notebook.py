@@ -183,7 +183,7 @@ class _Writer:
         return self.pictures.add(None, alt) if "image/svg+xml" in data else ""
 
 
-class _Fragment:
+class _Fragment(walk.WithoutNotes):
     """HTML in an output. What it refers to is never loaded."""
 
     def __init__(self, pictures: Pictures) -> None:
@@ -194,12 +194,6 @@ class _Fragment:
 
     def link(self, target: str) -> str:
         return walk.resolve("", target)
-
-    def note(self, _element: Any) -> str | None:
-        return None
-
-    def note_label(self, _element: Any) -> str:
-        return ""
 
 
 def _console(text: str) -> str:

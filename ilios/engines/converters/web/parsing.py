@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ilios.engines.converters.encodings import decode_markup
 from ilios.engines.converters.web.walk import name_of
+from ilios.engines.converters.xml_trees import CONTENT_ONLY
 
 _TOO_DEEP = ("ERR_RESOURCE_LIMIT", "ERR_INTERNAL_ERROR", "ERR_NAME_TOO_LONG")
 _XML_INVALID = re.compile("[\x00-\x08\x0b\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
@@ -59,14 +60,7 @@ def parse_xhtml(data: bytes) -> Page:
     """Parse XHTML, or what is meant as such as HTML."""
     text = _XML_INVALID.sub("\ufffd", decode_markup(data).text)
     text = _ENTITY.sub(_entity, _without_doctype(text))
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
+    parser = etree.XMLParser(**CONTENT_ONLY)
     start = text.find("?>") + 2 if text.lstrip("\ufeff \n\r\t").startswith("<?xml") else 0
     try:
         return Page(etree.fromstring(text[start:].strip().encode(), parser))

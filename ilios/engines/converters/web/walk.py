@@ -70,13 +70,25 @@ class Surroundings(Protocol):
         """Return the address of a link, empty for one that is only text."""
         ...
 
-    def note(self, element: Any) -> str | None:
+    def note(self, element: Any, /) -> str | None:
         """Return the mark of a note in place of a link, or None for any other link."""
         ...
 
-    def note_label(self, element: Any) -> str:
+    def note_label(self, element: Any, /) -> str:
         """Return the label of the note that ``element`` is, or an empty text."""
         ...
+
+
+class WithoutNotes:
+    """Surroundings in which no link leads to a note."""
+
+    def note(self, _element: Any, /) -> str | None:
+        """Leave every link as it is."""
+        return None
+
+    def note_label(self, _element: Any, /) -> str:
+        """Find no note."""
+        return ""
 
 
 def name_of(element: Any) -> str:

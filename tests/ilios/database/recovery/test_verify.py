@@ -23,7 +23,10 @@ from tests.ilios.database.db import CREATED, STREAM, history, open_database
 from tests.ilios.database.test_histories import EVENTS, SUBMISSIONS, plausible
 
 BATCH = msgspec.structs.replace(
-    batch_events.submitted(2), reference="all", metadata={"case": 17, "a": [1]}
+    batch_events.submitted(2),
+    reference="all",
+    metadata={"case": 17, "a": [1]},
+    deadline=events.COMPLETED_AT,
 )
 MIXED_EVENTS = EVENTS | st.sampled_from(
     [

@@ -58,6 +58,8 @@ def test_form_feeds_divide_pages(tmp_path: Path) -> None:
         ("Grüße", "utf-8-sig", False),
         ("Grüße", "utf-16", False),
         ("Grüße", "utf-32", False),
+        ("Grüße", "utf-16-le", False),
+        ("Grüße", "utf-16-be", False),
         ("Grüße über Größe", "cp1252", True),
         ("Съешь ещё этих мягких булок", "cp1251", True),
         ("これは日本語のテキストです", "cp932", True),

@@ -28,11 +28,13 @@ from ilios.engines.local.protocol import (
     Wear,
     read_answer,
 )
-from ilios.engines.pages import Portion, markdown_pages
+from ilios.engines.pages import Portion
 from tests import documents
+from tests.conversions import markdown_pages
 from tests.ilios.engines.conftest import PlaceDocument
 
 ONE = EngineLimits(processes=1)
+LITTLE_OUTPUT = EngineLimits(processes=1, max_output_bytes=MIB)
 WEAR = {"resident_bytes": 1, "cramped": False}
 
 
@@ -134,47 +136,49 @@ def nested(depth: int) -> bytes:
     return b"\x81\xa4type" + b"\x91" * depth + b"\xc0"
 
 
-@pytest.mark.parametrize(
-    "claim",
-    [
-        CONVERTED | {"pages": [page("")] * 999_999},
-        CONVERTED | {"pages": [page("")] * 1_000_001},
-        CONVERTED | {"pages": []},
-        CONVERTED | {"pages": [page("x" * 2 * MIB)]},
-        CONVERTED | {"pages": [page("x", header="x" * 2 * MIB)]},
-        CONVERTED | {"pages": [page("x", headings=[{"level": 1, "text": "x" * 2 * MIB}])]},
-        CONVERTED | {"pages": [page("x", hyperlinks=["x" * 20_000])]},
-        CONVERTED | {"model": "m" * 1_500_000},
-        CONVERTED | {"model": "Evil Model\n"},
-        CONVERTED | {"wear": {"resident_bytes": -1, "cramped": False}},
-        CONVERTED | {"pages": [page("x", warnings=[{"code": "pay_here", "message": "!"}])]},
-        REFUSED | {"code": "c" * 1_500_000},
-        REFUSED | {"code": "gave_up"},
-        REFUSED | {"reason": "r" * 1_500_000},
-        {"type": "Counted", "pages": 1, "wear": WEAR},
-        {"type": "Cut", "data": b"%PDF", "wear": WEAR},
-        {"type": "Ready", "exposed": []},
-        {"type": "Progress", "done": -1, "total": 2**63},
-        {"type": "Broken", "detail": "d" * 1_500_000, "full": True},
-        b"",
-        b"\xff" * 100,
-        b"\x81\xa4type\xa9Conv\xff\xfe\xfd\xfc\xfb",
-        nested(100_000),
-        msgspec.msgpack.encode({"type": ["Converted"]}),
-    ],
-    ids=[
-        "pages", "more-pages", "no-page", "text", "header", "headings", "link", "long-model",
-        "model", "wear", "warning",
-        "long-code", "code", "reason", "counted", "cut", "ready", "progress", "broken",
-        "empty", "bytes", "utf-8", "nested", "type",
-    ],
-)  # fmt: skip
+IMPLAUSIBLE: dict[str, Any] = {
+    "pages": CONVERTED | {"pages": [page("")] * 99_999},
+    "more-pages": CONVERTED | {"pages": [page("")] * 1_000_001},
+    "no-page": CONVERTED | {"pages": []},
+    "text": CONVERTED | {"pages": [page("x" * 2 * MIB)]},
+    "header": CONVERTED | {"pages": [page("x", header="x" * 2 * MIB)]},
+    "headings": CONVERTED | {"pages": [page("x", headings=[{"level": 1, "text": "x" * 2 * MIB}])]},
+    "link": CONVERTED | {"pages": [page("x", hyperlinks=["x" * 20_000])]},
+    "long-model": CONVERTED | {"model": "m" * 1_500_000},
+    "model": CONVERTED | {"model": "Evil Model\n"},
+    "wear": CONVERTED | {"wear": {"resident_bytes": -1, "cramped": False}},
+    "warning": CONVERTED | {"pages": [page("x", warnings=[{"code": "pay_here", "message": "!"}])]},
+    "long-code": REFUSED | {"code": "c" * 1_500_000},
+    "code": REFUSED | {"code": "gave_up"},
+    "reason": REFUSED | {"reason": "r" * 1_500_000},
+    "counted": {"type": "Counted", "pages": 1, "wear": WEAR},
+    "cut": {"type": "Cut", "data": b"%PDF", "wear": WEAR},
+    "ready": {"type": "Ready", "exposed": []},
+    "progress": {"type": "Progress", "done": -1, "total": 2**63},
+    "broken": {"type": "Broken", "detail": "d" * 1_500_000, "full": True},
+    "empty": b"",
+    "bytes": b"\xff" * 100,
+    "utf-8": b"\x81\xa4type\xa9Conv\xff\xfe\xfd\xfc\xfb",
+    "nested": nested(100_000),
+    "type": msgspec.msgpack.encode({"type": ["Converted"]}),
+}
+
+
+@pytest.mark.parametrize("name", IMPLAUSIBLE)
+async def test_an_implausible_answer_is_refused(name: str) -> None:
+    checker = AnswerChecker(ToMarkdown(), documents.PDF, 600, LITTLE_OUTPUT)
+    pipe = asyncio.StreamReader()
+    pipe.feed_data(framed(IMPLAUSIBLE[name]))
+    with pytest.raises((BadFrame, ImplausibleAnswer), match=r"^.{1,600}$"):
+        checker.check(await read_answer(pipe, 64 * MIB))
+
+
+@pytest.mark.parametrize("name", ["text", "code", "ready", "empty", "nested", "pages"])
 async def test_an_implausible_answer_costs_the_child_and_not_the_document(
-    place_document: PlaceDocument, take_over_child: Any, claim: Any
+    place_document: PlaceDocument, take_over_child: Any, name: str
 ) -> None:
-    take_over_child(framed(claim))
-    limits = EngineLimits(processes=1, max_output_bytes=MIB)
-    async with LocalEngine(limits) as engine:
+    take_over_child(framed(IMPLAUSIBLE[name]))
+    async with LocalEngine(LITTLE_OUTPUT) as engine:
         with pytest.raises(EngineCrashed, match=r"the conversion process sent .{1,600}$") as caught:
             await engine.convert(one_page(place_document))
         assert (caught.value.document_blamed, caught.value.disk_full) == (True, False)

@@ -25,10 +25,11 @@ from ilios.engines.local.ranges import (
     RangedConversion,
 )
 from ilios.engines.page_limits import ImageBudget
-from ilios.engines.pages import BATCH_PAGES, markdown_pages, page_numbers
+from ilios.engines.pages import BATCH_PAGES, page_numbers
 from ilios.engines.results import EngineResult
 from schemas.options import ConversionOptions
 from tests import documents
+from tests.conversions import markdown_pages
 from tests.ilios.engines.conftest import PlaceDocument
 
 LIMITS = EngineLimits(processes=1, wall_seconds=100, budget_seconds_per_page=0.1)

@@ -77,7 +77,19 @@ def test_references_are_numbers(tmp_path: Path) -> None:
     body = r"""\section{A}\section{B}\label{b}\subsection{C}\label{c}
 \begin{equation}\label{e}x\end{equation}\begin{figure}\caption{F}\label{f}\end{figure}
 See \ref{b}, \ref{c}, \eqref{e}, \autoref{f}, \ref{none}."""
-    assert latex(body, tmp_path).endswith("See 2, 2.1, (1), 1, none.")
+    text = latex(body, tmp_path)
+    assert text.endswith("See 2, 2.1, (1), 1, none.")
+    # What a reader is referred to has its number.
+    assert text.startswith("## 1 A\n\n## 2 B\n\n### 2.1 C\n\n$$x\\tag{1}$$")
+    assert "Figure 1: F" in text
+
+
+def test_what_is_not_referred_to_has_no_number(tmp_path: Path) -> None:
+    body = r"""\section{A}\label{a}\begin{equation}\label{e}x\end{equation}
+\begin{thm}\label{t}b\end{thm}\begin{thm}c\end{thm}\cref{t}"""
+    assert latex(body, tmp_path, r"\newtheorem{thm}{Theorem}") == (
+        "## A\n\n$$x$$\n\n**Theorem 1.** b\n\n**Theorem 2.** c\n\n1"
+    )
 
 
 def test_the_title_and_theorems_have_their_names(tmp_path: Path) -> None:

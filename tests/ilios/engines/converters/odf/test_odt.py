@@ -304,8 +304,9 @@ def test_text_boxes_and_sections_are_read_and_hidden_sections_are_not() -> None:
 
 def test_addresses_that_run_programs_are_no_links() -> None:
     link = '<text:a xlink:href="{0}">words</text:a>'
-    page = text_of(odt(p(link.format("javascript:x()")), p(link.format("https://example.org/"))))
-    assert page == "words\n\n[words](https://example.org/)"
+    made = odt(p(link.format("javascript:x()")), p(link.format("https://example.org/")))
+    assert text_of(made) == "words\n\n[words](https://example.org/)"
+    assert [one.endswith("is given: 1.") for one in messages(convert(made))] == [True]
 
 
 def test_flat_files_and_templates_are_texts() -> None:

@@ -36,12 +36,20 @@ def rows_of(text: str, path: Path) -> list[str]:
         ("a;x,b,c\n1;x,2,3\n", ["| a;x | b | c |", "| 1;x | 2 | 3 |"]),
         ("a|b\n1|2\n", ["| a | b |", "| 1 | 2 |"]),
         ("sep=;\r\na;b,c\r\n", ["| a | b,c |"]),
-        ('name,text\nx,"one, ""two""\nthree"\n', ["| name | text |", '| x | one, "two" three |']),
+        (
+            'name,text\nx,"one, ""two""\nthree"\n',
+            ["| name | text |", '| x | one, "two"<br>three |'],
+        ),
         ('size;name\n5";disk\n"8;tape\n', ["| size | name |", '| 5" | disk |', '| "8 | tape |']),
         ("one\ntwo\n", ["| one |", "| two |"]),
         ("a,b\n1,2,3\n4\n", ["| a | b |  |", "| 1 | 2 | 3 |", "| 4 |  |  |"]),
         ("a,b\r1,2\r", ["| a | b |", "| 1 | 2 |"]),
         ("Sales 2024\n\na,b\n1,2\n", ["Sales 2024", "", "| a | b |", "| 1 | 2 |"]),
+        ("a,b\n1,2\n\n,\n3,4\n", ["| a | b |", "| 1 | 2 |", "| 3 | 4 |"]),
+        (
+            "a,b\n1,2\n\nc,d,e\n3,4,5\n",
+            ["| a | b |", "| 1 | 2 |", "", "| c | d | e |", "| 3 | 4 | 5 |"],
+        ),
         (
             "Preis;Menge\n1.234,56;3\n2,5;4\n",
             ["| Preis | Menge |", "| 1.234,56 | 3 |", "| 2,5 | 4 |"],

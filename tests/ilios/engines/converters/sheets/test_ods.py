@@ -80,7 +80,7 @@ def test_texts_keep_blanks_links_and_raised_parts(tmp_path: Path) -> None:
         '<text:p>and<text:line-break/><text:a xlink:href="javascript:x()">that</text:a></text:p>'
     )
     text = text_of(tmp_path, row(f"{cell}</table:table-cell>"), styles=raised)
-    assert text == "10<sup>6</sup> see [this](https://a.example) and that"
+    assert text == "10<sup>6</sup> see [this](https://a.example)<br>and<br>that"
 
 
 def test_repeated_cells_and_rows_are_there_as_often(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Events of documents and batches for HTTP clients, as server-sent events."""
