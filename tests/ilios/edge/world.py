@@ -38,6 +38,7 @@ from tests.fakes import (
     FakeLog,
     FakeOutcomes,
     FakePages,
+    FakeProgress,
     FakePublisher,
     FakeReads,
     FakeUsage,
@@ -76,6 +77,7 @@ class World:
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
         self.pages = FakePages()
+        self.progress = FakeProgress()
         self.batches = FakeBatches(self.reads)
         self.lists: ListQueries = NoLists()
         self.usage: UsageQueries = FakeUsage()
@@ -116,6 +118,7 @@ class World:
             outcomes=self.outcomes,
             reads=self.reads,
             pages=self.pages,
+            progress=self.progress,
             batches=self.batches,
             lists=self.lists,
             usage=self.usage,
