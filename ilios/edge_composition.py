@@ -23,6 +23,7 @@ from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, Sq
 from ilios.edge.app import serve_edge
 from ilios.edge.bus_service.service import serve_bus
 from ilios.edge.context import Edge, Health, Limits
+from ilios.edge.document_progress import DocumentProgress
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
@@ -81,6 +82,9 @@ def compose_edge(
         outcomes=OutcomeListener(stores.connection),
         reads=stores.documents,
         pages=PageReader(stores.connection),
+        progress=DocumentProgress(
+            stores.connection, stores.documents, settings.engine_processes, settings.default_engine
+        ),
         batches=stores.batches,
         lists=stores.lists,
         usage=stores.usage,
