@@ -201,9 +201,15 @@ def estimate(
 
 
 def remaining(running: Running, expected: float | None) -> float | None:
-    """Return the seconds that a document in work still needs, by its pages, else by its kind."""
-    if running.page and running.of:
-        return running.seconds * (running.of - running.page) / running.page
+    """Return the seconds that a document in work still needs, by its pages and by its kind.
+
+    Its pages count the more, the more of them are done: the first one waits until its batch is
+    parsed, and seems to take as long as many.
+    """
+    share = min(running.page / running.of, 1.0) if running.of else 0.0
+    by_pages = running.seconds / share if share else None
     if expected is None:
-        return None
-    return max(expected - running.seconds, LEAST_SHARE * expected)
+        return None if by_pages is None else by_pages - running.seconds
+    least = LEAST_SHARE * expected * (1 - share)
+    total = expected if by_pages is None else share * by_pages + (1 - share) * expected
+    return max(total - running.seconds, least)
