@@ -44,6 +44,7 @@ from tests.fakes import (
     FakeUsage,
     NoLists,
 )
+from tests.stored_files import files_below
 from tests.waiting import wait_until
 
 ID = "abcdefghij0123456789abcd"
@@ -170,8 +171,7 @@ class World:
 
     def stored_files(self) -> set[Path]:
         """Return the files in the blob store."""
-        files = (path for path in self.root.rglob("*") if path.is_file())
-        return {path for path in files if path.name != "lock"}
+        return {path for path in files_below(self.root) if path.name != "lock"}
 
     def uploads_in_progress(self) -> int:
         """Return how many puts of more than one step are under way in the blob store."""
