@@ -172,6 +172,7 @@ async def test_a_user_of_an_external_bus_may_lack_the_permissions_for_requests(
             assert answer.status == 200, await answer.text()
 
 
+@pytest.mark.slow
 async def test_a_user_with_the_permissions_of_a_former_version_converts_and_is_healthy(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
