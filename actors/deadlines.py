@@ -38,10 +38,13 @@ class Deadlines:
         self,
         wall_time: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
+        *,
+        is_held: bool = False,
     ) -> None:
+        """Begin with deadlines held, if so, until the guard of the clock has looked at it."""
         self._wall_time, self._clock = wall_time, clock
         self._read_at = wall_time(), clock()
-        self._is_held = False
+        self._is_held = is_held
         self._in_progress: dict[DocumentRef, int] = {}
         self._done_at: OrderedDict[DocumentRef, float] = OrderedDict()
 

@@ -39,7 +39,7 @@ from schemas.documents import (
 )
 
 MAX_DOWNLOADS = 32
-"""Concurrent downloads. Documents from other sources never wait for one."""
+"""Concurrent downloads and copies of objects. Documents from other sources never wait for one."""
 STORAGE_FULL_PAUSE = 5.0  # seconds between attempts on a full volume
 MAX_FRESH_AGE = 30.0  # seconds on the log in which no other process can have fetched it
 _FINAL_EVENTS = ("fetched", "failed")

@@ -43,7 +43,7 @@ class PageEvents(PageListener):
         self._document = document
         self._ports = ports
         self._counts = (0, 0)
-        self._has_drafts = False
+        self._has_begun = self._has_drafts = False
         self._clock = clock
         self._began = self._published_at = clock()
         self._completed = (0, 0)
@@ -51,6 +51,9 @@ class PageEvents(PageListener):
     def __call__(self, done: int, total: int) -> None:
         """Publish an event about the last page, and about others where the last event is old."""
         now = self._clock()
+        if not (self._has_begun or done):
+            self._began = now  # it has waited for a free process
+        self._has_begun = True
         self._counts = (done, total)
         if 0 < total <= done:
             if self._completed == self._counts:

@@ -108,10 +108,6 @@ class Delivery:
         """Restart the acknowledgement deadline: the work goes on."""
         self._send_ack(b"+WPI")
 
-    async def term(self) -> None:
-        """Stop the delivery of this event for ever."""
-        self._send_ack(b"+TERM")
-
     def _send_ack(self, body: bytes) -> None:
         # If it cannot be sent, the event is delivered again.
         with suppress(nats.errors.Error, OSError):

@@ -8,7 +8,7 @@ it stops. So the protocol is spoken here.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -69,11 +69,21 @@ Handler = Callable[[Request], Awaitable[ServiceReply]]
 
 
 class Endpoint(Struct, frozen=True):
-    """One operation of a service, and what is shown of it. Its ``subject`` may have wildcards."""
+    """One operation of a service, and what is shown of it. Its subject ends with ``*``."""
 
     name: str
     subject: str
     metadata: dict[str, str]
+
+
+class Lane(Struct, frozen=True):
+    """A connection for the requests whose subjects end with one of these tokens.
+
+    The server disconnects who reads too slowly: a flood of requests is lost with its own lane.
+    """
+
+    connection: Connection
+    tokens: tuple[str, ...]
 
 
 class _Stats(Struct):
@@ -90,7 +100,10 @@ class _Stats(Struct):
 
 
 class Service:
-    """A service with its endpoints; ``handle`` answers the requests of all of them."""
+    """A service with its endpoints; ``handle`` answers the requests of all of them.
+
+    ``connection`` is that of ping, info and stats.
+    """
 
     def __init__(
         self,
@@ -118,8 +131,10 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def running(self, on_stop: Callable[[], None], within: float) -> AsyncIterator[None]:
-        """Serve while the context is open.
+    async def running(
+        self, lanes: Sequence[Lane], on_stop: Callable[[], None], within: float
+    ) -> AsyncIterator[None]:
+        """Serve while the context is open, requests by ``lanes``.
 
         Leaving hands new requests to other processes, calls ``on_stop``, and gives those under way
         ``within`` seconds.
@@ -129,8 +144,13 @@ class Service:
         subscriptions: list[Subscription] = []
         try:
             try:
-                for endpoint in self._endpoints:
-                    subscriptions.append(await self._subscribe(endpoint))  # noqa: PERF401  # those made so far are needed when one fails
+                for lane in lanes:
+                    for endpoint in self._endpoints:
+                        for token in lane.tokens:
+                            subject = endpoint.subject.removesuffix("*") + token
+                            made = await self._subscribe(lane.connection, endpoint, subject)
+                            subscriptions.append(made)
+                    await lane.connection.client.flush()
                 for verb, answer in self._answers().items():
                     for subject in self._control_subjects(verb):
                         subscriptions.append(await self._subscribe_control(subject, answer))  # noqa: PERF401  # likewise
@@ -158,16 +178,17 @@ class Service:
         if late:
             await asyncio.wait(late, timeout=CANCELLED_TIMEOUT)
 
-    async def _subscribe(self, endpoint: Endpoint) -> Subscription:
+    async def _subscribe(
+        self, connection: Connection, endpoint: Endpoint, subject: str
+    ) -> Subscription:
         def on_message(message: Msg) -> None:
-            task = asyncio.create_task(self._answer(endpoint, message))
+            task = asyncio.create_task(self._answer(connection, endpoint, message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        client = self._connection.client
-        return await client.subscribe_directly(endpoint.subject, on_message, queue=QUEUE)
+        return await connection.client.subscribe_directly(subject, on_message, queue=QUEUE)
 
-    async def _answer(self, endpoint: Endpoint, message: Msg) -> None:
+    async def _answer(self, connection: Connection, endpoint: Endpoint, message: Msg) -> None:
         stats, began = self._stats[endpoint.name], time.perf_counter_ns()
         stats.num_requests += 1
         if not message.reply:
@@ -190,7 +211,7 @@ class Service:
                 ERROR_CODE_HEADER: str(reply.code),
             }
         try:
-            await self._connection.client.publish(reply_to, reply.body, headers=headers)
+            await connection.client.publish(reply_to, reply.body, headers=headers)
         except (nats.errors.Error, OSError) as error:
             log.warning("request not answered", subject=subject, error=repr(error))
         stats.processing_time += time.perf_counter_ns() - began

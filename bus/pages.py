@@ -9,10 +9,11 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from bus import subjects
+from bus import codec, subjects
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.lean_client import MessageCallback
+from schemas.documents import DocumentCompleted
 from schemas.ids import is_id, is_tenant
 from schemas.pages import DraftsReply, PageConverted, PagesRequested
 
@@ -130,6 +131,28 @@ async def page_events(
             callback(event)
 
     subject = subjects.page_subject(tenant, document_id)
+    async with _subscribed(connection, subject, on_message):
+        yield
+
+
+@asynccontextmanager
+async def completions(
+    connection: Connection, callback: Callable[[DocumentCompleted], None]
+) -> AsyncIterator[None]:
+    """Call ``callback`` with every document that is completed, while the context is open.
+
+    :raises BusUnavailable: the bus is not connected.
+    """
+
+    def on_message(message: Msg) -> None:
+        try:
+            event = codec.decode(message.subject, message.data)
+        except codec.MalformedEvent:
+            return
+        if isinstance(event, DocumentCompleted):
+            callback(event)
+
+    subject = subjects.any_tenant_filter(subjects.event_name(DocumentCompleted))
     async with _subscribed(connection, subject, on_message):
         yield
 

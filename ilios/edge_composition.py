@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, Sq
 from ilios.edge.app import serve_edge
 from ilios.edge.bus_service.service import serve_bus
 from ilios.edge.context import Edge, Health, Limits
+from ilios.edge.document_progress import DocumentProgress
 from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
@@ -81,6 +82,9 @@ def compose_edge(
         outcomes=OutcomeListener(stores.connection),
         reads=stores.documents,
         pages=PageReader(stores.connection),
+        progress=DocumentProgress(
+            stores.connection, stores.documents, settings.engine_processes, settings.default_engine
+        ),
         batches=stores.batches,
         lists=stores.lists,
         usage=stores.usage,
@@ -112,7 +116,7 @@ class BusRequests(Struct, frozen=True):
     async def answer(self, edge: Edge) -> None:
         """Answer them until cancelled. Errors as ``serve_bus``.
 
-        By a connection of its own, so that a flood of requests delays no event. A user of an
+        By connections of their own, so that a flood of requests delays no event. A user of an
         external bus may lack the permissions: then there are no such requests, so that none is
         carried out without an answer, and nothing else is affected.
         """
@@ -120,11 +124,12 @@ class BusRequests(Struct, frozen=True):
         refused = PermissionViolations() if external else self.violations
         # The inbox has this name, to which permissions on an external bus may be restricted.
         name = "ilios" if external else "edge"
-        async with (
-            connect(self.target, name=name, permission_violations=refused) as connection,
-            serve_bus(edge, connection),
+        async with serve_bus(
+            edge, lambda: connect(self.target, name=name, permission_violations=refused)
         ):
-            while not external or not refused.count:
+            if not external:
+                await asyncio.Event().wait()
+            while not refused.count:  # noqa: ASYNC110  # it comes by a callback of the client
                 await asyncio.sleep(PERMISSIONS_CHECKED_EVERY)
         for problem in refused.problems:
             log.warning("no requests on the bus", problem=problem)
@@ -135,12 +140,18 @@ class BusRequests(Struct, frozen=True):
 async def serve_both(
     edge: Edge, sockets: ListeningSockets, requests: BusRequests, supervisor: Supervisor
 ) -> AsyncIterator[None]:
-    """Answer requests by HTTP and on the bus while the context is open."""
-    async with (
-        serve_edge(edge, sockets),
-        supervisor.running("requests on the bus", partial(requests.answer, edge)),
-    ):
+    """Answer requests by HTTP and on the bus while the context is open.
+
+    Leaving ends both at the same time, because each may take as long as a stop has.
+    """
+    http, bus = AsyncExitStack(), AsyncExitStack()
+    try:
+        await http.enter_async_context(serve_edge(edge, sockets))
+        answer = partial(requests.answer, edge)
+        await bus.enter_async_context(supervisor.running("requests on the bus", answer))
         yield
+    finally:
+        await asyncio.gather(http.aclose(), bus.aclose())
 
 
 def _limits(settings: Settings) -> Limits:

@@ -117,7 +117,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         parts: Parts = {
             "writer": writer.run,
             "persister": persister.run,
-            **_actors(settings, stores, engines, deadlines := Deadlines()),
+            **_actors(settings, stores, engines, deadlines := Deadlines(is_held=True)),
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
             **await compose_upkeep(settings, stores, writer, monitoring, log_check, deadlines),

@@ -12,6 +12,21 @@ from .quality import ConversionWarnings, Quality
 from .states import BatchState, DocumentState
 
 
+class QueuedDocument(Struct, frozen=True):
+    """An unfinished document as far as it matters to its place in the queue.
+
+    ``sequence`` is that of its submission on the log; ``size`` is in bytes, 0 if unknown.
+    """
+
+    tenant: str
+    document_id: str
+    priority: int
+    sequence: int
+    content_type: str
+    size: int
+    engine: EngineName | None = None
+
+
 class DocumentRecord(Struct, frozen=True, kw_only=True):
     """A document in the state that the applied events give it. Times are UTC.
 

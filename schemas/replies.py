@@ -82,13 +82,22 @@ class StatusMetadata(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     fallback_from: EngineName | None = None
 
 
+class PageProgress(Struct, frozen=True, kw_only=True):
+    """How many of the selected pages are converted."""
+
+    pages: int
+    of: int
+
+
 class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """State of a document. ``error`` and ``code`` are the reason of a failure or cancellation.
 
     ``archived_at`` is present from its archiving on, ``deleted_at`` from its removal on.
     ``warnings`` are about what a reader sees in the document and the Markdown lacks; ``quality``
     is how far the Markdown can be trusted, left out where that was not measured. A ``partial`` one
-    lacks the last pages, because its time budget ended.
+    lacks the last pages, because its time budget ended. Until its end ``position`` is how many
+    documents of the same tenant go before it, and ``eta_seconds`` an estimate of the time left;
+    both and ``progress`` are left out while they are not known.
     """
 
     id: str
@@ -103,6 +112,9 @@ class DocumentStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     warnings: ConversionWarnings = ()
     quality: Quality | None = None
     partial: bool = False
+    progress: PageProgress | None = None
+    position: int | None = None
+    eta_seconds: int | None = None
     download_url: str | None = None
     error: str | None = None
     code: str | None = None

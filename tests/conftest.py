@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ilios.nats.server import NatsServer, embedded
 from ilios.settings import environ
 from tests.s3 import servers
 from tests.s3.servers import S3Server
+from tests.stored_files import files_below
 
 NOWHERE = Path("/nonexistent")
 
@@ -102,9 +102,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def blob_root(shards: Path) -> Iterator[Path]:
     """A directory without blobs for a local store of this test alone."""
     yield shards
-    for directory, _, files in os.walk(shards):
-        for name in files:
-            Path(directory, name).unlink()
+    for file in files_below(shards):
+        file.unlink()
 
 
 @pytest.fixture(scope="session")

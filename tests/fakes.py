@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
 
 from bus.errors import AlreadyPublished, NewerEvents
 from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
@@ -25,6 +28,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
+from schemas.replies import DocumentStatus
 from schemas.results import PageResult
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
@@ -167,6 +171,16 @@ class FakeOutcomes:
 
     def end(self, event: DocumentCompleted | DocumentFailed | DocumentCancelled) -> None:
         self.watched[event.tenant, event.document_id].result.set_result(event)
+
+
+class FakeProgress:
+    """Adds what a test gives it."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, Any] = {}
+
+    async def add_to(self, status: DocumentStatus, document: DocumentRecord) -> DocumentStatus:
+        return msgspec.structs.replace(status, **self.members)
 
 
 class FakeEventLog:

@@ -5,11 +5,13 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 
-LOOK_EVERY = 0.01  # seconds
+FIRST_PAUSE, LONGEST_PAUSE, LONGER = 0.01, 0.05, 1.25
+"""Seconds between two looks, and how much longer each pause is: looking costs what is awaited."""
 
 
 async def wait_until(condition: Callable[[], bool | Awaitable[bool]], within: float = 60.0) -> None:
-    """Return as soon as ``fact`` holds; fail when it does not ``within`` seconds."""
+    """Return as soon as ``condition`` holds; fail when it does not ``within`` seconds."""
+    pause = FIRST_PAUSE
     deadline = time.monotonic() + within
     while True:
         answer = condition()
@@ -18,4 +20,5 @@ async def wait_until(condition: Callable[[], bool | Awaitable[bool]], within: fl
         if answer:
             return
         assert time.monotonic() < deadline, "this did not become true in time"
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(pause)
+        pause = min(LONGER * pause, LONGEST_PAUSE)

@@ -32,9 +32,7 @@ RECORD_REQUEUED = _record(
     "'requeued'",
     f"state IN ({_UNFINISHED}) AND requeues = :requeues AND requeues > 0",
 )
-RECORD_FETCHED = _record(
-    "'fetched'", "state = 'processing' AND requeues = :requeues AND original_key = :key"
-)
+RECORD_FETCHED = _record("'fetched'", "state = 'processing' AND requeues = :requeues")
 RECORD_COMPLETED = _record("'completed'", "state = 'completed' AND finished_sequence = :sequence")
 RECORD_FAILED = _record(
     "'failed'", "state = 'failed' AND finished_sequence = :sequence", failure=True

@@ -12,7 +12,14 @@ from actors.persister import NAME
 from actors.ports import OpenBatch
 from actors.writes import ClockState, Cursor
 from bus.subjects import StreamIdentity
-from ilios.database import clock_statements, history, rows, statements, usage_statements
+from ilios.database import (
+    clock_statements,
+    history,
+    queue_statements,
+    rows,
+    statements,
+    usage_statements,
+)
 from ilios.database.inline import InlineReader
 from ilios.database.sqlite import Database
 from schemas.records import (
@@ -20,6 +27,7 @@ from schemas.records import (
     DocumentHistory,
     DocumentRecord,
     OperationUsage,
+    QueuedDocument,
     UsageTotal,
 )
 
@@ -44,6 +52,11 @@ class SqliteDocumentQueries:
         found = await self._connection.fetchall(history.OF_DOCUMENT, wanted)
         ((cost,),) = await self._connection.fetchall(history.COST, wanted)
         return DocumentHistory(steps=tuple(map(rows.history_step, found)), total_micros=cost)
+
+    async def queue(self, limit: int) -> list[QueuedDocument]:
+        """Return the oldest documents of all tenants that have not ended, for estimates."""
+        found = await self._connection.fetchall(queue_statements.QUEUE, {"limit": limit})
+        return [rows.queued_document(row) for row in found]
 
     async def ping(self) -> None:
         """Execute the cheapest query, as a health check.

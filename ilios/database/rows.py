@@ -16,7 +16,14 @@ from schemas.options import (
     options_to_json,
 )
 from schemas.quality import ConversionWarnings, Quality
-from schemas.records import BatchCounts, BatchRecord, DocumentRecord, EngineBatch, HistoryStep
+from schemas.records import (
+    BatchCounts,
+    BatchRecord,
+    DocumentRecord,
+    EngineBatch,
+    HistoryStep,
+    QueuedDocument,
+)
 
 _warnings = msgspec.json.Decoder(ConversionWarnings)
 _quality = msgspec.json.Decoder(Quality)
@@ -201,6 +208,13 @@ def _options(column: str | None) -> ConversionOptions:
         # document can be listed, and a later version finds them.
         members = msgspec.json.decode(column, type=dict[str, msgspec.Raw])
         return UnsupportedOptions(unknown_members=members)
+
+
+def queued_document(row: Sequence[Any]) -> QueuedDocument:
+    """Read a row of ``queue_statements.QUEUE``."""
+    tenant, document_id, priority, sequence, content_type, size, options = row
+    engine = _options(options).engine
+    return QueuedDocument(tenant, document_id, priority, sequence, content_type, size, engine)
 
 
 def batch_record(row: Sequence[Any]) -> BatchRecord:

@@ -1,4 +1,4 @@
-"""Names of the files in a ZIP archive, most of which do not say in which encoding they are.
+"""Names of the files in a ZIP archive, most of which do not name their encoding.
 
 A name is in UTF-8 where its entry says so, or is repeated in UTF-8 beside it (APPNOTE 4.6.9). All
 others of an archive are in one encoding, as one program wrote them: in UTF-8 if all can be,
@@ -75,7 +75,7 @@ def names(infos: Sequence[ZipInfo]) -> list[str]:
 
 
 def _raw(info: ZipInfo) -> bytes:
-    # As the format has it, zipfile reads names that do not say more in this code page.
+    # As the format has it, zipfile reads other names in this code page.
     return info.orig_filename.partition("\0")[0].encode(FORMAT_PAGE, "replace")
 
 

@@ -33,6 +33,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
+from schemas.replies import DocumentStatus
 from schemas.service_replies import HealthReport
 
 
@@ -143,6 +144,14 @@ class PageSource(Protocol):
 
     def watch(self, tenant: str, document_id: str) -> AbstractAsyncContextManager[asyncio.Event]:
         """Set the event when pages are converted, while the context is open. Errors as above."""
+        ...
+
+
+class Progress(Protocol):
+    """How far documents are that have not ended."""
+
+    async def add_to(self, status: DocumentStatus, document: DocumentRecord) -> DocumentStatus:
+        """Return the status with what is known of its progress."""
         ...
 
 
@@ -298,6 +307,7 @@ class Edge:
     outcomes: Outcomes
     reads: DocumentQueries
     pages: PageSource
+    progress: Progress
     batches: BatchQueries
     lists: ListQueries
     usage: UsageQueries

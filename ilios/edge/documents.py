@@ -152,7 +152,8 @@ def submitted_answer(
 )
 async def status(request: web.Request) -> web.StreamResponse:
     """Answer with the state of a document."""
-    return responses.status_response(await lookup.get_document_or_404(request))
+    document = await lookup.get_document_or_404(request)
+    return responses.answer_response(await responses.status_answer(request.app[EDGE], document))
 
 
 @operation(

@@ -137,7 +137,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
         began = time.monotonic()
         document = await wait_for_document(request, document, seconds)
         if document.state not in UNFINISHED_STATES:
-            found = responses.status_answer(document, RESOURCE)
+            found = await responses.status_answer(request.app[EDGE], document, RESOURCE)
             place = {"Location": RESOURCE.state_of(document.document_id)}
             answer = Answer(201, found.reply, place)
         else:  # it may have been shorter: too many clients wait, or the service stops
@@ -170,7 +170,9 @@ async def state(request: web.Request) -> web.StreamResponse:
     seconds = requests.parse_texts(WaitQuery, request.query).wait
     document = await lookup.get_document_or_404(request)
     document = await wait_for_document(request, document, seconds)
-    return responses.answer_response(responses.status_answer(document, RESOURCE))
+    return responses.answer_response(
+        await responses.status_answer(request.app[EDGE], document, RESOURCE)
+    )
 
 
 @operation(

@@ -10,6 +10,7 @@ from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType, field
 
 from ilios.edge.addresses import LEGACY, Addresses
+from ilios.edge.context import Edge
 from ilios.edge.errors import HttpProblem
 from ilios.formats.declaration import Format
 from schemas.documents import clamp_seconds
@@ -159,14 +160,13 @@ def unfinished_problem(document: DocumentRecord, addresses: Addresses) -> HttpPr
     )
 
 
-def status_response(document: DocumentRecord) -> web.Response:
-    """Return ``status_answer`` by HTTP."""
-    return answer_response(status_answer(document))
-
-
-def status_answer(document: DocumentRecord, addresses: Addresses = LEGACY) -> Answer:
-    """Return the state of a document."""
+async def status_answer(
+    edge: Edge, document: DocumentRecord, addresses: Addresses = LEGACY
+) -> Answer:
+    """Return the state of a document, with its progress until it has ended."""
     body = document_status(document, addresses)
+    if document.state in UNFINISHED_STATES:
+        body = await edge.progress.add_to(body, document)
     if document.state in UNFINISHED_STATES:
         return Answer(200, body, {"Retry-After": POLL_AFTER})
     return Answer(200, body)

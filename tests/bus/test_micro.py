@@ -10,7 +10,7 @@ import nats.errors
 import pytest
 
 from bus.connection import Connection, connect
-from bus.micro import Endpoint, Handler, Request, Service, ServiceReply
+from bus.micro import Endpoint, Handler, Lane, Request, Service, ServiceReply
 from ilios.nats.server import NatsServer
 from tests.waiting import wait_until
 
@@ -34,6 +34,10 @@ def service(connection: Connection, handle: Handler = echo) -> Service:
     )
 
 
+def lanes(connection: Connection) -> tuple[Lane, ...]:
+    return (Lane(connection, ("*",)),)
+
+
 def no_stop() -> None:
     """Nothing waits that has to be told."""
 
@@ -43,7 +47,7 @@ async def ask(connection: Connection, subject: str, body: bytes = b"") -> Any:
 
 
 async def test_ping_info_and_stats_answer_as_the_protocol_has_it(connection: Connection) -> None:
-    async with service(connection).running(no_stop, 1):
+    async with service(connection).running(lanes(connection), no_stop, 1):
         for subject in ("$SRV.PING", "$SRV.PING.tests"):
             ping = await ask(connection, subject)
             assert ping["type"] == "io.nats.micro.v1.ping_response"
@@ -82,7 +86,7 @@ async def test_requests_are_handled_at_the_same_time(connection: Connection) -> 
         await together.wait()
         return ServiceReply(b"met")
 
-    async with service(connection, meet).running(no_stop, 1):
+    async with service(connection, meet).running(lanes(connection), no_stop, 1):
         asked = (connection.request(f"tests.echo.{number}", b"") for number in range(3))
         assert [reply.body for reply in await asyncio.gather(*asked)] == [b"met"] * 3
 
@@ -96,7 +100,7 @@ async def test_a_request_without_a_reply_subject_is_not_carried_out(
         handled.append(request.body)
         return ServiceReply(b"")
 
-    async with service(connection, handle).running(no_stop, 1):
+    async with service(connection, handle).running(lanes(connection), no_stop, 1):
         await connection.client.publish("tests.echo.a", b"unanswerable")
         await connection.request("tests.echo.a", b"answerable")
         (counted,) = (await ask(connection, "$SRV.STATS.tests"))["endpoints"]
@@ -122,10 +126,12 @@ async def test_a_service_that_stops_answers_what_it_has_and_leaves_the_rest_to_o
 
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(AsyncExitStack())
-        await first.enter_async_context(service(connection, wait).running(released.set, 5))
+        await first.enter_async_context(
+            service(connection, wait).running(lanes(connection), released.set, 5)
+        )
         waiting = asyncio.create_task(other.client.request("tests.echo.a", b"", timeout=5))
         await arrived.wait()
-        await stack.enter_async_context(service(other).running(no_stop, 1))
+        await stack.enter_async_context(service(other).running(lanes(other), no_stop, 1))
         await first.aclose()
         assert (await waiting).data == b"the first one"
         for number in range(10):
@@ -145,7 +151,7 @@ async def test_a_request_that_takes_too_long_is_broken_off_with_an_answer(
             return ServiceReply(b"broken off")
         raise AssertionError
 
-    async with service(connection, forever).running(no_stop, 0.05):
+    async with service(connection, forever).running(lanes(connection), no_stop, 0.05):
         waiting = asyncio.create_task(other.client.request("tests.echo.a", b"", timeout=5))
         await wait_until(lambda: _has_requests(connection))
     assert (await waiting).data == b"broken off"
@@ -159,7 +165,7 @@ async def _has_requests(connection: Connection) -> bool:
 async def test_requests_are_answered_after_a_reconnect(
     connection: Connection, other: Connection
 ) -> None:
-    async with service(connection).running(no_stop, 1):
+    async with service(connection).running(lanes(connection), no_stop, 1):
         await connection.client._process_op_err(ConnectionResetError())  # as if it were cut
 
         async def is_answered() -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
 from nats.js.errors import Error as JetStreamError
+from nats.js.errors import ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
 from bus.failpoints import Failpoint
@@ -23,7 +25,7 @@ from ilios.nats.server import embedded
 from schemas.ids import new_id
 from tests import documents
 from tests.journeys.commands import run_ilios
-from tests.journeys.running import RunningService, running_service
+from tests.journeys.running import RunningService, Target, running_service
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("edge_in_core")
@@ -163,6 +165,7 @@ async def test_objects_are_taken_from_a_bus_of_ones_own(tmp_path: Path) -> None:
         await wait_until(lambda: _is_empty(tmp_path))
 
 
+@pytest.mark.slow
 async def test_a_rebuilt_database_has_the_original_of_an_object(tmp_path: Path) -> None:
     data = documents.pdf("Rebuilt")
     async with running_service(tmp_path) as service, client_of(tmp_path) as publisher:
@@ -200,6 +203,52 @@ async def test_a_service_killed_over_an_object_converts_and_deletes_it(
         await wait_until(lambda: _is_empty(tmp_path), within=30)
     finally:
         await service.stop()
+
+
+KILLS: tuple[Target, ...] = ("nats-server", "service", "nats-server", "all", "service")
+OBJECTS = 12
+
+
+@pytest.mark.slow
+async def test_objects_outlive_kills_of_service_and_bus(tmp_path: Path) -> None:
+    files = [documents.pdf(f"No. {number}") + os.urandom(4 * MIB) for number in range(OBJECTS)]
+    rng, submitted = random.Random(OBJECTS), list[str]()
+    service = RunningService(tmp_path)
+    await service.start()
+    try:
+        async with client_of(tmp_path) as publisher:
+            bucket = await bucket_of(publisher)
+            for number, data in enumerate(files):
+                await bucket.put(f"{number}.pdf", data)
+            for number in range(OBJECTS):
+                source = {"kind": "object", "name": f"{number}.pdf"}
+                submitted.append(await submit(publisher, source))
+        for target in KILLS:
+            await asyncio.sleep(rng.uniform(0, 0.4))
+            await service.kill(target)
+            if target != "nats-server":
+                await service.start()
+        for document_id, data in zip(submitted, files, strict=True):
+            assert (await ended(service, document_id))["status"] == "completed"
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{service.url}/api/documents/{document_id}/original") as response,
+            ):
+                assert await response.read() == data
+        # One may be left to the janitor by each kill: acknowledged, and not deleted.
+        async with client_of(tmp_path) as publisher:
+            names = [await _exists(await bucket_of(publisher), n) for n in range(OBJECTS)]
+        assert sum(names) <= len(KILLS)
+    finally:
+        await service.stop()
+
+
+async def _exists(bucket: ObjectStore, number: int) -> bool:
+    try:
+        await bucket.get_info(f"{number}.pdf")
+    except ObjectNotFoundError:
+        return False
+    return True
 
 
 async def test_a_tenant_reaches_no_object_of_another(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from ilios.edge.errors import RETRY_AFTER, HttpProblem
 from ilios.runtime.fair_semaphore import FairSemaphore
 
+OVERLOADED = "overloaded"
+"""The code of a request that is not admitted."""
 MAX_REQUESTS = 1000
 """Requests that are under way at once."""
 MAX_BYTES = 64 * 1024 * 1024
@@ -116,7 +118,7 @@ class Admission:
 def _overloaded() -> HttpProblem:
     return HttpProblem(
         503,
-        "overloaded",
+        OVERLOADED,
         "There are too many requests at once; try again in a moment",
         headers={"Retry-After": RETRY_AFTER},
     )

@@ -115,7 +115,8 @@ async def cancel(call: Call) -> BusAnswer:
 async def status(call: Call) -> BusAnswer:
     """Answer with the state of a document."""
     wanted = requests.parse_json(DocumentReference, call.members)
-    return responses.status_answer(await _document(call, wanted), RESOURCE)
+    document = await _document(call, wanted)
+    return await responses.status_answer(call.edge, document, RESOURCE)
 
 
 async def result(call: Call) -> BusAnswer:

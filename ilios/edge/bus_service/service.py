@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 
@@ -12,11 +12,11 @@ import structlog
 
 from bus import subjects, tracing
 from bus.connection import Connection
-from bus.micro import MAX_REPLY_BYTES, Endpoint, Request, Service, ServiceReply
+from bus.micro import MAX_REPLY_BYTES, Endpoint, Lane, Request, Service, ServiceReply
 from ilios import __version__
 from ilios.api_keys import tenant_of
 from ilios.edge import accept, errors, middleware
-from ilios.edge.bus_service.admission import Admission
+from ilios.edge.bus_service.admission import OVERLOADED, Admission
 from ilios.edge.bus_service.answers import BusAnswer, Call, Replayed, parse_members
 from ilios.edge.bus_service.described import STATUS_HEADER
 from ilios.edge.bus_service.operations import OPERATIONS, BusOperation
@@ -29,6 +29,11 @@ from schemas.ids import DEFAULT_TENANT
 
 NAME = "ilios"
 DESCRIPTION = "Converts documents to Markdown."
+MAX_LANES = 32
+"""Connections for requests, beside one for ping, info and stats."""
+REFUSALS_LOGGED_EVERY = 10.0  # seconds
+OpenConnection = Callable[[], AbstractAsyncContextManager[Connection]]
+
 DRAIN_TIMEOUT = 2.0
 """Seconds for the requests under way when the edge closes."""
 
@@ -45,9 +50,12 @@ log = structlog.get_logger("access")
 
 @asynccontextmanager
 async def serve_bus(
-    edge: Edge, connection: Connection, drain_timeout: float = DRAIN_TIMEOUT
+    edge: Edge, connect: OpenConnection, drain_timeout: float = DRAIN_TIMEOUT
 ) -> AsyncIterator[None]:
-    """Answer requests on the bus while the context is open.
+    """Answer requests on the bus while the context is open, by connections of its own.
+
+    Each tenant has one, or shares one of many: one that sends more than is read loses its
+    connection, and the others do not notice.
 
     Leaving hands new ones to other processes, answers waiting clients with a 202, and gives the
     requests that are under way ``drain_timeout`` seconds.
@@ -55,17 +63,31 @@ async def serve_bus(
     :raises BusUnavailable: the bus is not connected.
     """
     door = BusDoor(edge)
-    service = Service(
-        connection,
-        door.handle,
-        tuple(map(endpoint, OPERATIONS)),
-        name=NAME,
-        version=__version__,
-        description=DESCRIPTION,
-        metadata={"role": "edge", "schema": "/asyncapi.json"},
-    )
-    async with service.running(door.close, drain_timeout):
+    async with AsyncExitStack() as stack:
+        service = Service(
+            await stack.enter_async_context(connect()),
+            door.handle,
+            tuple(map(endpoint, OPERATIONS)),
+            name=NAME,
+            version=__version__,
+            description=DESCRIPTION,
+            metadata={"role": "edge", "schema": "/asyncapi.json"},
+        )
+        lanes = [
+            Lane(await stack.enter_async_context(connect()), tenants)
+            for tenants in _distributed(tenants_of(edge))
+        ]
+        await stack.enter_async_context(service.running(lanes, door.close, drain_timeout))
         yield
+
+
+def tenants_of(edge: Edge) -> tuple[str, ...]:
+    """Return the tenants of an edge."""
+    return tuple(map(tenant_of, edge.api_keys)) or (DEFAULT_TENANT,)
+
+
+def _distributed(tenants: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [part for first in range(MAX_LANES) if (part := tenants[first::MAX_LANES])]
 
 
 def endpoint(operation: BusOperation) -> Endpoint:
@@ -87,7 +109,9 @@ class BusDoor:
 
     def __init__(self, edge: Edge, admission: Admission | None = None) -> None:
         self._edge = edge
-        self._tenants = frozenset(map(tenant_of, edge.api_keys)) or {DEFAULT_TENANT}
+        self._tenants = frozenset(tenants_of(edge))
+        self._refusals = 0
+        self._refusals_logged_at = -REFUSALS_LOGGED_EVERY
         self._admission = admission or Admission(len(self._tenants))
         self._closing = asyncio.Event()
 
@@ -111,8 +135,19 @@ class BusDoor:
             except Exception as error:  # noqa: BLE001  # nothing may reach the client as it is
                 answer = errors.operation_problem(error)
             reply = _reply(answer, subject, request_id)
-            _log(subject, int(reply.headers[STATUS_HEADER]), time.perf_counter() - began)
+            if isinstance(answer, HttpProblem) and answer.code == OVERLOADED:
+                self._log_refusal()
+            else:
+                _log(subject, int(reply.headers[STATUS_HEADER]), time.perf_counter() - began)
         return reply
+
+    def _log_refusal(self) -> None:
+        """Log refusals together: a flood of requests must not be one of lines."""
+        self._refusals += 1
+        now = time.monotonic()
+        if now - self._refusals_logged_at >= REFUSALS_LOGGED_EVERY:
+            log.warning("requests refused, there are too many", refused=self._refusals)
+            self._refusals, self._refusals_logged_at = 0, now
 
     async def _answer(self, request: Request) -> BusAnswer:
         operation, tenant = _OPERATIONS[request.operation], request.subject.rpartition(".")[2]

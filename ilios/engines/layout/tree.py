@@ -14,10 +14,7 @@ HEADINGS = {"H": 0, "Title": 1} | {f"H{level}": level for level in range(1, 7)}
 
 LEAVES = frozenset({"P", "Caption", "BibEntry"})
 NOTES = frozenset({"Note", "FENote"})
-GROUPS = frozenset(
-    {"Document", "DocumentFragment", "Part", "Art", "Sect", "Div", "Aside", "Index", "Figure"}
-)
-"""Roles of paragraphs, of footnotes, and of elements that have further ones side by side."""
+"""Roles of paragraphs, and of footnotes."""
 
 INLINE = frozenset({"Span", "Link", "Em", "Strong", "Quote", "Reference", "Sub", "Annot", "Lbl"})
 """Roles of parts of a line."""

@@ -11,6 +11,7 @@ from actors import persister
 from actors.aggregator import NAME as AGGREGATOR
 from actors.blob_keys import PREFIXES
 from actors.clock_guard import RunningTime
+from actors.deadlines import Deadlines
 from actors.fetcher import Fetcher
 from actors.janitor.janitor import Janitor
 from actors.janitor.objects import ObjectSweep
@@ -49,6 +50,7 @@ class World:
         self.upkeep = FakeMaintenanceQueries()
         self.transactions = FakeTransactionStore()
         self.writer = Writer(self.transactions)
+        self.deadlines = Deadlines(is_held=True)
         log = Log(connection)
         readers = StageConsumers(Fetcher.consumer, Ocr.consumer, persister.NAME, AGGREGATOR)
         self.janitor = Janitor(
@@ -63,6 +65,7 @@ class World:
             ),
             orphans=Orphans(log, self.upkeep, self.blobs),
             objects=ObjectSweep(Objects(connection, 0), connection, readers),
+            deadlines=self.deadlines,
         )
 
     async def notes(self) -> list[dict[str, Any]]:
@@ -91,6 +94,7 @@ async def test_a_pass_that_finds_nothing_is_remembered_but_not_talked_about(worl
         await world.janitor.sweep()
     assert len(world.written(MarkSweep)) == 1
     assert await world.notes() == []
+    assert world.deadlines.now() is not None, "the clock was found to be right"
 
 
 async def test_removed_documents_are_erased_and_marked_erased(world: World) -> None:
@@ -165,6 +169,7 @@ async def test_after_a_clock_jump_nothing_expires_and_the_jump_is_not_trusted(
     assert mark.state.trusted.wall_time == world.upkeep.swept_at
     (note,) = await world.notes()
     assert "400.0 days" in note["held"]
+    assert world.deadlines.now() is None, "or documents would fail by a wrong clock"
 
 
 async def test_after_a_jump_of_the_clock_no_upload_counts_as_old(world: World) -> None:

@@ -127,7 +127,7 @@ async def test_a_sound_service_keeps_every_promise_and_nothing_is_left_over(tmp_
     [
         (WITHOUT_BILLS, "not billed", "1"),
         (SWAPPED_TEXT, "mixed up", "1"),
-        (FORGETTING, "lost", "0.2"),
+        (FORGETTING, "lost", "0.1"),
     ],
     ids=["drops bills", "mixes texts up", "forgets documents"],
 )

@@ -47,6 +47,17 @@ async def test_a_requeued_document_has_the_steps_of_both_attempts(
     assert found.total_micros == 1000 * 130 // 100 * (events.converted().pages or 0)
 
 
+@pytest.mark.parametrize("grouped", ["in one group", "one by one"])
+async def test_a_document_that_is_fetched_twice_has_the_first_time(
+    db: Database, grouped: str
+) -> None:
+    entries = history(events.submitted(), events.fetched(key="one"), events.fetched(key="two"))
+    for group in [entries] if grouped == "in one group" else [[entry] for entry in entries]:
+        await db.apply(*group)
+    (fetched,) = (step for step in (await read(db)).steps if step.event == "fetched")
+    assert fetched.at == entries[1].stored_at
+
+
 async def test_events_without_effect_leave_no_step(db: Database) -> None:
     late: list[AnyEvent] = [events.fetched(), events.failed(), events.submitted()]
     await db.apply(*history(events.submitted(), events.converted(), *late))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from actors.writes import (
     ClockReading,
@@ -18,8 +19,13 @@ from actors.writes import (
     MarkSweep,
     Write,
 )
-from ilios.database import rows, sqlite, statements
-from ilios.database.queries import SAMPLES_PER_KIND, SqliteBlobSamples, SqliteMaintenanceQueries
+from ilios.database import queue_statements, rows, sqlite, statements
+from ilios.database.queries import (
+    SAMPLES_PER_KIND,
+    SqliteBlobSamples,
+    SqliteDocumentQueries,
+    SqliteMaintenanceQueries,
+)
 from schemas.documents import Blob, Stored
 from tests import events
 from tests.ilios.database.db import Database, history, open_database
@@ -251,3 +257,26 @@ async def test_a_sample_is_found_by_an_index(tmp_path: Path) -> None:
     lines = [line for *_, line in plan if "documents" in line]
     assert len(lines) == 4
     assert all("USING INDEX" in line and "TEMP B-TREE" not in line for line in lines), lines
+
+
+async def test_the_queue_has_unfinished_documents_of_all_tenants_by_an_index(db: Database) -> None:
+    await db.apply(
+        *history(
+            events.submitted(1),
+            events.failed(1),
+            events.submitted(2),
+            replace(events.submitted(3), tenant="acme"),
+        )
+    )
+    found = await SqliteDocumentQueries(db.connection).queue(limit=10)
+    assert {(one.tenant, one.document_id, one.sequence) for one in found} == {
+        ("default", events.id_of(2), 3),
+        ("acme", events.id_of(3), 4),
+    }
+    assert len(await SqliteDocumentQueries(db.connection).queue(limit=1)) == 1
+    plan = await db.connection.fetchall(
+        f"EXPLAIN QUERY PLAN {queue_statements.QUEUE}", {"limit": 1}
+    )
+    assert [line for *_, line in plan] == ["SCAN documents USING INDEX documents_unfinished"], (
+        "its cost does not grow with what has ended, and nothing is sorted"
+    )

@@ -9,6 +9,7 @@ from aiohttp import ClientPayloadError
 
 from bus.errors import BusUnavailable
 from schemas.documents import DocumentSubmitted, Inline, Remote, Stored
+from schemas.replies import PageProgress
 from tests.ilios.edge.world import CREATED_AT, ID, PDF, World, record
 
 STATUS = f"/api/documents/status/{ID}"
@@ -47,6 +48,20 @@ async def test_an_unfinished_document_returns_its_status(world: World, state: st
         async with client.get(DOCUMENT, params=query) as answer:
             assert answer.status == 202
             assert await answer.json() == {"id": ID, "status": state, "statusUrl": STATUS}
+
+
+async def test_an_unfinished_document_returns_its_progress_at_both_addresses(
+    world: World,
+) -> None:
+    client = await world.serve()
+    world.reads.add(record(state="processing"))
+    pages = PageProgress(pages=3, of=600)
+    world.progress.members = {"progress": pages, "position": 0, "eta_seconds": 42}
+    for address in (STATUS, f"/v1/documents/{ID}"):
+        async with client.get(address) as answer:
+            status = await answer.json()
+        assert status["progress"] == {"pages": 3, "of": 600}
+        assert (status["position"], status["etaSeconds"]) == (0, 42)
 
 
 async def test_a_completed_document_returns_its_status(world: World) -> None:

@@ -38,11 +38,13 @@ from tests.fakes import (
     FakeLog,
     FakeOutcomes,
     FakePages,
+    FakeProgress,
     FakePublisher,
     FakeReads,
     FakeUsage,
     NoLists,
 )
+from tests.stored_files import files_below
 from tests.waiting import wait_until
 
 ID = "abcdefghij0123456789abcd"
@@ -75,6 +77,7 @@ class World:
         self.outcomes = FakeOutcomes()
         self.reads = FakeReads()
         self.pages = FakePages()
+        self.progress = FakeProgress()
         self.batches = FakeBatches(self.reads)
         self.lists: ListQueries = NoLists()
         self.usage: UsageQueries = FakeUsage()
@@ -115,6 +118,7 @@ class World:
             outcomes=self.outcomes,
             reads=self.reads,
             pages=self.pages,
+            progress=self.progress,
             batches=self.batches,
             lists=self.lists,
             usage=self.usage,
@@ -167,8 +171,7 @@ class World:
 
     def stored_files(self) -> set[Path]:
         """Return the files in the blob store."""
-        files = (path for path in self.root.rglob("*") if path.is_file())
-        return {path for path in files if path.name != "lock"}
+        return {path for path in files_below(self.root) if path.name != "lock"}
 
     def uploads_in_progress(self) -> int:
         """Return how many puts of more than one step are under way in the blob store."""

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from bus import streams
 from bus.connection import Connection, connect
-from bus.micro import Request, Service, ServiceReply
+from bus.micro import Lane, Request, Service, ServiceReply
 from ilios.edge.bus_service.operations import OPERATIONS
 from ilios.edge.bus_service.service import endpoint
 from ilios.nats.server import NatsServer, embedded
@@ -74,7 +74,8 @@ async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
             description="",
             metadata={},
         )
-        async with service.running(lambda: None, 1):
+        lanes = [Lane(edge, (OURS,)), Lane(edge, (THEIRS,))]
+        async with service.running(lanes, lambda: None, 1):
             text = (tmp_path / "publishers.conf").read_text()
             yield Bus(server, operator, requests, dict(grants(text)))
         assert edge.permission_violations.count == 0
@@ -150,6 +151,19 @@ async def test_every_subject_of_the_other_is_refused(bus: Bus) -> None:
     assert bus.requests == []
     state = (await bus.operator.jetstream.stream_info(streams.EVENTS)).state
     assert state.messages == 0
+
+
+async def test_no_export_is_open_to_a_tenant_beyond_its_own_subjects(
+    bus: Bus, tmp_path: Path
+) -> None:
+    text = (tmp_path / "nats.conf").read_text()
+    exported = set(re.findall(r'^ +\{ service: "([^"]+)"', text, re.MULTILINE))
+    assert {"ilios.api.*.*", "$SRV.>", "ilios.document.submitted.*.*.*"} <= exported
+    async with RawClient(bus.server.url(publisher_name(THEIRS))) as thief:
+        for subject in sorted(exported - {*DISCOVERY_SUBJECTS}):
+            tried = subject.replace("*", OURS).replace(">", f"STATS.{OURS}")
+            sent = publish(tried.encode(), b"{}", reply=b"_INBOX.x")
+            assert VIOLATION in await thief.send(sent), subject
 
 
 SECRET_PLACES = [
