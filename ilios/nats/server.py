@@ -81,6 +81,7 @@ class NatsServer:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
         self._users = Users(directory, tenants)
+        self._users.write_configuration()
         count = self._users.tenant_count
         self.bucket_bytes = store.bucket_limit(directory, bucket_bytes, count)
         self._all_buckets = self.bucket_bytes * count
