@@ -237,9 +237,9 @@ def _check_source(source: object, rules: UploadRules, name: object) -> None:
             raise HttpProblem(400, "invalid_source", error)
         case "inline" if isinstance(data := source.get("data"), str):
             shown = clean_name(name if isinstance(name, str) else "")
-            size = len(data) // 4 * 3 - data[-2:].count("=")
-            if not size:
+            if not data:
                 raise rules.empty(shown)
+            size = len(data) // 4 * 3 - data[-2:].count("=")
             if size > MAX_INLINE_BYTES:
                 limits = Limits(max_file_bytes=MAX_INLINE_BYTES)
                 problem = rules.too_large(shown, size, limits)

@@ -151,6 +151,15 @@ async def test_a_body_cannot_name_another_tenant_than_the_subject(world: World) 
     assert (status(reply), code(reply)) == (401, "unauthorized")
 
 
+@pytest.mark.parametrize(("data", "refused"), [("!!", "invalid_source"), ("", "empty_file")])
+async def test_data_that_are_not_base64_are_not_an_empty_file(
+    world: World, data: str, refused: str
+) -> None:
+    source = {"kind": "inline", "data": data}
+    reply = await BusDoor(world.edge()).handle(request("submit", {"source": source}))
+    assert (status(reply), code(reply)) == (400, refused)
+
+
 async def test_an_id_of_the_client_is_taken_once(world: World) -> None:
     door = BusDoor(world.edge())
     chosen = SUBMISSION | {"document_id": ID}
