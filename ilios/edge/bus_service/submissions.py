@@ -229,7 +229,11 @@ def _check_source(source: object, rules: UploadRules, name: object) -> None:
     """
     if not isinstance(source, dict):
         return
-    match source.get("kind"):
+    kind = source.get("kind")
+    for members in (Inline, Object):
+        if members.__struct_config__.tag == kind:
+            requests.reject_unknown(source, {"kind", *members.__struct_fields__}, "member")
+    match kind:
         case "url":
             requests.parse_json(_Address, source)
         case "stored":

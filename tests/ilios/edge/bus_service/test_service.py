@@ -151,11 +151,19 @@ async def test_a_body_cannot_name_another_tenant_than_the_subject(world: World) 
     assert (status(reply), code(reply)) == (401, "unauthorized")
 
 
-@pytest.mark.parametrize(("data", "refused"), [("!!", "invalid_source"), ("", "empty_file")])
-async def test_data_that_are_not_base64_are_not_an_empty_file(
-    world: World, data: str, refused: str
+@pytest.mark.parametrize(
+    ("source", "refused"),
+    [
+        ({"kind": "inline", "data": "!!"}, "invalid_source"),
+        ({"kind": "inline", "data": ""}, "empty_file"),
+        ({"kind": "inline", "data": "YQ==", "digest": "a"}, "unknown_field"),
+        ({"kind": "object", "name": "a.pdf", "bucket": "b"}, "unknown_field"),
+        ({"kind": "url", "url": "https://example.com/a.pdf", "name": "b"}, "unknown_field"),
+    ],
+)
+async def test_a_source_that_is_none_is_refused_with_its_reason(
+    world: World, source: dict[str, str], refused: str
 ) -> None:
-    source = {"kind": "inline", "data": data}
     reply = await BusDoor(world.edge()).handle(request("submit", {"source": source}))
     assert (status(reply), code(reply)) == (400, refused)
 
