@@ -157,7 +157,9 @@ class Publisher:
                 return await self._publish_once(subject, body, headers)
             except _Undecided as error:
                 now = time.monotonic()
-                undecided_since = undecided_since or now
+                if undecided_since is None:
+                    undecided_since = now
+                    log.debug("publish undecided", subject=subject)
                 if now - undecided_since >= DECIDED_WITHIN:
                     raise BusUnavailable(str(error)) from error
                 await asyncio.sleep(DECISION_PAUSE)
