@@ -21,12 +21,25 @@ _VIOLATION = re.compile(r"permissions violation(?: for (\w+) to \"(.+?)\")?")
 log = structlog.get_logger("bus")
 
 
-class PermissionViolations:
-    """Permission violations of all connections of a process."""
+_OPTIONAL = re.compile(
+    r"ilios\.pages?\.|ilios\.api\.|ilios\.batch\.(?:completed|progressed)\.|\$srv\.|\$o\.ilios-uploads-"
+    r"|\$js\.api\.stream\.names|\$js\.api\..*\.obj_ilios-uploads-"
+)
+"""Subjects of pages, requests, batch events of clients, and files on the bus."""
 
-    def __init__(self) -> None:
+
+class PermissionViolations:
+    """Permission violations of all connections of a process.
+
+    On an external bus the permissions of its user may be those that an older version needed: with
+    ``later_are_optional``, the lack of those that came later is logged once and no problem.
+    """
+
+    def __init__(self, *, later_are_optional: bool = False) -> None:
         self.count = 0
         self._last: dict[str, tuple[float, str]] = {}  # user -> time and operation
+        self._later_are_optional = later_are_optional
+        self._lacking: set[str] = set()
 
     @property
     def problems(self) -> list[str]:
@@ -45,6 +58,11 @@ class PermissionViolations:
             return False
         operation = {"publish": "publish to", "subscription": "subscribe to"}.get(match[1], "use")
         subject = match[2] or "a subject"
+        if self._later_are_optional and (optional := _OPTIONAL.match(subject)):
+            if optional[0] not in self._lacking:
+                self._lacking.add(optional[0])
+                log.warning("permission missing", user=user, operation=operation, subject=subject)
+            return True
         self.count += 1
         self._last[user] = (time.monotonic(), f"{operation} {subject}")
         log.error("permission violation", user=user, operation=operation, subject=subject)

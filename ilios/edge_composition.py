@@ -126,7 +126,9 @@ class BusRequests(Struct, frozen=True):
         name = "ilios" if external else "edge"
         url = self.url.get_secret_value()
         async with serve_bus(edge, lambda: connect(url, name=name, permission_violations=refused)):
-            while not external or not refused.count:  # noqa: ASYNC110  # it comes by a callback of the client
+            if not external:
+                await asyncio.Event().wait()
+            while not refused.count:  # noqa: ASYNC110  # it comes by a callback of the client
                 await asyncio.sleep(PERMISSIONS_CHECKED_EVERY)
         for problem in refused.problems:
             log.warning("no requests on the bus", problem=problem)

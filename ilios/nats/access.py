@@ -117,7 +117,7 @@ async def open_external_bus(url: str, settings: Settings) -> AsyncIterator[Bus]:
 
     :raises BusUnavailable: it does not answer, or lacks what is needed.
     """
-    violations = PermissionViolations()
+    violations = PermissionViolations(later_are_optional=True)
     async with connect(url, name="ilios", permission_violations=violations) as connection:
         await _ensure_streams(connection, settings, ours=False)
         yield Bus(

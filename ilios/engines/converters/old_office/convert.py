@@ -17,7 +17,7 @@ from ilios.engines.pages import WHOLE, Pages, Reading
 from ilios.engines.sandbox.enter import missing_features
 
 NOT_HERE = (
-    "This is {what}; or ask the operator to install LibreOffice, which converts it (setting "
+    "This is {what}, or converted here once the operator has installed LibreOffice (setting "
     "ILIOS_LIBREOFFICE)."
 )
 NO_SANDBOX = (
