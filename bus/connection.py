@@ -118,6 +118,15 @@ class Connection:
         return bool(self.client.is_connected)
 
     @property
+    def may_lag(self) -> bool:
+        """Whether a stream may have replicas, of which one may lag behind the others.
+
+        False for a single server, which has no cluster, no domain and JetStream of its own.
+        """
+        server = self.client.server_info
+        return bool(server.get("cluster") or server.get("domain") or not server.get("jetstream"))
+
+    @property
     def is_down(self) -> bool:
         """Whether the server has been away longer than a restart takes."""
         disconnected_at = self._disconnected_at

@@ -77,12 +77,14 @@ class PublishStats:
     """Results of the last publishes of all connections of a process.
 
     ``consecutive_timeouts`` counts the tries since the last one with any reply, ``stream_full`` is
-    whether that reply was that the stream is full.
+    whether that reply was that the stream is full. ``has_no_leader`` is whether a server has
+    answered since that no server stores events.
     """
 
     def __init__(self) -> None:
         self.consecutive_timeouts = 0
         self.stream_full = False
+        self.has_no_leader = False
         self._unanswered_since: float | None = None
         self._last_ack_at: float | None = None
         self._latencies: deque[tuple[float, float]] = deque(maxlen=LATENCY_SAMPLES)
@@ -109,9 +111,14 @@ class PublishStats:
     ) -> None:
         """Record a reply; ``stored`` if the event is on disk, after ``latency`` seconds."""
         self.consecutive_timeouts, self.stream_full, self._unanswered_since = 0, full, None
+        self.has_no_leader = False
         if stored:
             self._last_ack_at = time.monotonic()
             self._latencies.append((self._last_ack_at, latency))
+
+    def record_no_leader(self) -> None:
+        """Record the answer that no server stores events; it counts until the next reply."""
+        self.has_no_leader = True
 
     def record_timeout(self, started_at: float) -> None:
         """Record a try without a reply, by the monotonic time of its start."""

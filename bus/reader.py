@@ -19,8 +19,8 @@ from bus.connection import INBOX_PREFIX, Connection
 from bus.consumers import ensure_reader
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
-from bus.log import DirectGet
 from bus.pull import EXPIRES, Pull
+from bus.stored_messages import DirectGet
 from bus.subjects import StreamIdentity
 from schemas.events import AnyEvent
 

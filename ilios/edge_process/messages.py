@@ -74,8 +74,20 @@ class PublishTimedOut(Struct, frozen=True, tag=True):
     started_at: float
 
 
+class PublishRefused(Struct, frozen=True, tag=True):
+    """A publish that no server takes: the log has no leader."""
+
+
 FromCore = Start | State | HealthAnswered
-FromEdge = Ready | HealthAsked | PasswordSealed | DamageMet | PublishesAnswered | PublishTimedOut
+FromEdge = (
+    Ready
+    | HealthAsked
+    | PasswordSealed
+    | DamageMet
+    | PublishesAnswered
+    | PublishTimedOut
+    | PublishRefused
+)
 
 
 _encoder = msgspec.msgpack.Encoder()
