@@ -371,7 +371,7 @@ async def test_an_upload_is_answered_as_described(world: World) -> None:
 
 async def test_a_batch_is_answered_as_described(world: World) -> None:
     client = await world.serve()
-    for name in ("batchStatus", "downloadBatch"):
+    for name in ("batchStatus", "getBatch", "downloadBatch"):
         await asked(client, name, 404)
         await asked(client, name, 400, id="wrong")
     data = FormData()
@@ -379,7 +379,9 @@ async def test_a_batch_is_answered_as_described(world: World) -> None:
     batch = await asked(client, "submitBatch", 202, data=data)
     of_it = {"id": batch["batchId"]}
     await asked(client, "batchStatus", 200, **of_it)
-    await asked(client, "batchStatus", 200, params={"details": "true"}, **of_it)
+    details = {"params": {"details": "true"}, **of_it}
+    state = await asked(client, "batchStatus", 200, **details)
+    assert await asked(client, "getBatch", 200, **details) == state
     await asked(client, "batchStatus", 400, params={"details": "maybe"}, **of_it)
     await asked(client, "downloadBatch", 400, **of_it)
     await asked(client, "downloadBatch", 400, params={"format": "rar"}, **of_it)
