@@ -28,7 +28,9 @@ WITHIN = 60.0  # seconds; the first election of a cluster takes some
 class Node:
     """One server of the cluster."""
 
-    def __init__(self, directory: Path, number: int, port: int, routes: list[int]) -> None:
+    def __init__(
+        self, directory: Path, number: int, port: int, routes: list[int], sync: str
+    ) -> None:
         self.name = f"node{number}"
         self.url = f"nats://127.0.0.1:{port}"
         self._store = directory / self.name
@@ -37,7 +39,8 @@ class Node:
         others = ", ".join(f'"nats://127.0.0.1:{one}"' for one in routes)
         self._config.write_text(
             f"server_name: {self.name}, host: 127.0.0.1, port: {port}, max_payload: 1MB\n"
-            f'jetstream {{ store_dir: "{self._store}", max_file_store: 4GB }}\n'
+            f'jetstream {{ store_dir: "{self._store}", max_file_store: 4GB\n'
+            f"  sync_interval: {sync} }}\n"
             f"cluster {{ name: tests, host: 127.0.0.1, port: {routes[number]}\n"
             f"  routes: [{others}] }}\n"
             "feature_flags { js_ack_fc_v2: false }\n"
@@ -97,11 +100,14 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(directory: Path) -> Iterator[Cluster]:
-    """Run a cluster with the streams on all nodes while the context is open."""
+def running_cluster(directory: Path, sync: str = "2m") -> Iterator[Cluster]:
+    """Run a cluster with the streams on all nodes while the context is open.
+
+    ``sync`` is how often a node writes to its disk; with ``always`` an event is longer on its way.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     ports = [free_port() for _ in range(2 * NODES)]
-    nodes = [Node(directory, n, ports[n], ports[NODES:]) for n in range(NODES)]
+    nodes = [Node(directory, n, ports[n], ports[NODES:], sync) for n in range(NODES)]
     with ExitStack() as stack:
         for node in nodes:
             node.start()

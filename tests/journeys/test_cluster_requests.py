@@ -28,7 +28,7 @@ from tests.journeys.service_client import ServiceClient, billed_documents, docum
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
-PAIRS, AT_ONCE = 200, 20
+PAIRS, AT_ONCE = 200, 8
 WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
 UNHEALTHY_WITHIN = 15.0  # seconds
 SUBMIT = "/api/documents/submit"
@@ -36,7 +36,7 @@ SUBMIT = "/api/documents/submit"
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with running_cluster(tmp_path / "cluster") as cluster:
+    with running_cluster(tmp_path / "cluster", "always") as cluster:
         yield cluster
 
 
@@ -105,8 +105,8 @@ async def test_one_key_at_two_edges_of_different_nodes_is_one_document(
         await wait_until(lambda: completed(data) == set(names), within=WITHIN)
         assert billed_documents(data / "ilios.db") == sorted(names)
         assert set(document_states(data / "ilios.db")) == set(names)
-    logged = capfd.readouterr().err
-    assert "publish undecided" in logged, "no two publishes met, so this has shown nothing"
+    undecided = capfd.readouterr().err.count("publish undecided")
+    assert undecided, "no two publishes met, so this has shown nothing"
 
 
 def completed(data: Path) -> set[str]:
