@@ -11,8 +11,9 @@ from aiohttp import web
 from msgspec import Struct
 
 from actors.ports import Blobs
-from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
+from bus.log import NewestEvent, StoredBatchSubmission
 from bus.reader import LogPosition
+from bus.stored_messages import StoredMessage
 from ilios.edge.waited import WaitedDocuments
 from ilios.integrity.faults import Faults
 from ilios.runtime.keyed_lock import KeyedLock

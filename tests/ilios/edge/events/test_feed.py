@@ -4,8 +4,8 @@ import asyncio
 
 from bus.connection import Connection
 from bus.event_log import EventLog
-from bus.log import StoredMessage
 from bus.publisher import Publisher
+from bus.stored_messages import StoredMessage
 from ilios.edge.client_slots import ClientSlots
 from ilios.edge.events.feed import Feed
 from ilios.edge.events.sealing import Scope
