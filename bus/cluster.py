@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 from bus import streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
-from bus.log import DirectGet
+from bus.stored_messages import DirectGet
 
 FACTS = "ILIOS_CLUSTER"
 COUNTS = "ILIOS_ATTEMPTS"

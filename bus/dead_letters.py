@@ -12,8 +12,8 @@ from bus import codec, streams, subjects
 from bus.connection import Connection
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
-from bus.log import DirectGet, StoredMessage
 from bus.publisher import MSG_ID_HEADER, Publisher, message_id
+from bus.stored_messages import DirectGet, StoredMessage
 from schemas.documents import DocumentEvent
 
 REASON = "Ilios-Reason"

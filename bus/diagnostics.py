@@ -21,12 +21,25 @@ _VIOLATION = re.compile(r"permissions violation(?: for (\w+) to \"(.+?)\")?")
 log = structlog.get_logger("bus")
 
 
-class PermissionViolations:
-    """Permission violations of all connections of a process."""
+_OPTIONAL = re.compile(
+    r"ilios\.pages?\.|ilios\.api\.|ilios\.batch\.(?:completed|progressed)\.|\$srv\.|\$o\.ilios-uploads-"
+    r"|\$js\.api\.stream\.names|\$js\.api\..*\.obj_ilios-uploads-"
+)
+"""Subjects of pages, requests, batch events of clients, and files on the bus."""
 
-    def __init__(self) -> None:
+
+class PermissionViolations:
+    """Permission violations of all connections of a process.
+
+    On an external bus the permissions of its user may be those that an older version needed: with
+    ``later_are_optional``, the lack of those that came later is logged once and no problem.
+    """
+
+    def __init__(self, *, later_are_optional: bool = False) -> None:
         self.count = 0
         self._last: dict[str, tuple[float, str]] = {}  # user -> time and operation
+        self._later_are_optional = later_are_optional
+        self._lacking: set[str] = set()
 
     @property
     def problems(self) -> list[str]:
@@ -45,6 +58,11 @@ class PermissionViolations:
             return False
         operation = {"publish": "publish to", "subscription": "subscribe to"}.get(match[1], "use")
         subject = match[2] or "a subject"
+        if self._later_are_optional and (optional := _OPTIONAL.match(subject)):
+            if optional[0] not in self._lacking:
+                self._lacking.add(optional[0])
+                log.warning("permission missing", user=user, operation=operation, subject=subject)
+            return True
         self.count += 1
         self._last[user] = (time.monotonic(), f"{operation} {subject}")
         log.error("permission violation", user=user, operation=operation, subject=subject)
@@ -59,12 +77,14 @@ class PublishStats:
     """Results of the last publishes of all connections of a process.
 
     ``consecutive_timeouts`` counts the tries since the last one with any reply, ``stream_full`` is
-    whether that reply was that the stream is full.
+    whether that reply was that the stream is full. ``has_no_leader`` is whether a server has
+    answered since that no server stores events.
     """
 
     def __init__(self) -> None:
         self.consecutive_timeouts = 0
         self.stream_full = False
+        self.has_no_leader = False
         self._unanswered_since: float | None = None
         self._last_ack_at: float | None = None
         self._latencies: deque[tuple[float, float]] = deque(maxlen=LATENCY_SAMPLES)
@@ -91,9 +111,14 @@ class PublishStats:
     ) -> None:
         """Record a reply; ``stored`` if the event is on disk, after ``latency`` seconds."""
         self.consecutive_timeouts, self.stream_full, self._unanswered_since = 0, full, None
+        self.has_no_leader = False
         if stored:
             self._last_ack_at = time.monotonic()
             self._latencies.append((self._last_ack_at, latency))
+
+    def record_no_leader(self) -> None:
+        """Record the answer that no server stores events; it counts until the next reply."""
+        self.has_no_leader = True
 
     def record_timeout(self, started_at: float) -> None:
         """Record a try without a reply, by the monotonic time of its start."""

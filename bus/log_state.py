@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 from bus import streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
-from bus.log import DirectGet
+from bus.stored_messages import DirectGet
 
 PAGE_SIZE, PAGE_BYTES = 500, 4 * 1024 * 1024  # events in one request
 PAGE_PAUSE = 0.05  # seconds between two requests, for other users of the server

@@ -15,7 +15,7 @@ from bus import streams, subjects
 from bus.connection import Connection
 from bus.consumers import Consumer, Lane
 from bus.delivery import Delivery
-from bus.log import DirectGet
+from bus.stored_messages import DirectGet
 
 LOOK_AHEAD_INTERVAL = 0.5  # seconds
 MAX_DEFERRED_PER_LOOK = 256  # deliveries given back between two looks
@@ -160,7 +160,7 @@ class OtherTenants:
     """
 
     def __init__(self, connection: Connection, consumer: Consumer) -> None:
-        self._direct_get = DirectGet(connection, streams.EVENTS)
+        self._direct_get = DirectGet(connection, streams.EVENTS, certain=False)
         self._event_name = subjects.event_name(consumer.event_type)
         self._tenants: dict[str, None] = {}  # the most recent last
         self._last_tenant: str | None = None

@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from bus import failpoints
 from bus.connection import Connection
 from bus.errors import BusUnavailable
-from bus.log import DirectGet, StoredMessage
+from bus.stored_messages import NO_MESSAGE, DirectGet, StoredMessage
 
 BUCKET_PREFIX = "ilios-uploads-"
 MIN_CHUNK_BYTES = 4096
@@ -32,7 +32,7 @@ _STREAM_PREFIX = f"OBJ_{BUCKET_PREFIX}"
 _NUID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")  # it becomes a token of a subject
 _DIGEST_PREFIX = "sha-256="
 # JetStream API error codes, nats-server server/errors.json
-_NO_MESSAGE, _NO_STREAM = 10037, 10059
+_NO_STREAM = 10059
 
 
 def bucket_name(tenant: str) -> str:
@@ -283,7 +283,7 @@ class Objects:
             raise BusUnavailable(f"no valid reply to {operation}: {error}") from error
         if response.error is None:
             return response
-        if response.error.err_code == _NO_MESSAGE:
+        if response.error.err_code == NO_MESSAGE:
             return None
         if response.error.err_code == _NO_STREAM:
             # Perhaps of a server that has only just started.

@@ -20,19 +20,25 @@ from bus.errors import (
     NewerEvents,
     NotPublished,
 )
+from bus.stored_messages import DirectGet
 from schemas.batches import BatchEvent
 from schemas.documents import DocumentEvent
 from schemas.events import JanitorProbed, JanitorSwept
 
 ACK_TIMEOUT = 2.0  # seconds for one try; the log acknowledges within milliseconds
+NODE_ACK_TIMEOUT = 1.0  # seconds for one try in a cluster, whose leader may be gone
 PUBLISH_TIMEOUT = 10.0  # seconds for all tries: a local server that died is back in less
 RETRY_DELAY = 0.1  # seconds
+DECIDED_WITHIN = 2.0  # seconds for a publish that is on its way to be stored, or to fail
+DECISION_PAUSE = 0.02  # seconds
 MSG_ID_HEADER = "Nats-Msg-Id"
 
 # JetStream API error codes, nats-server server/errors.json
 _STREAM_FULL = {10077, 10023, 10122, 10047}
 _TOO_LARGE = {10054, 10141}
-_WRONG_LAST_SEQUENCE = {10071, 10164}
+_WRONG_LAST_SEQUENCE = 10071
+# In a cluster: another publish is on its way that decides about this one. It may fail.
+_UNDECIDED = 10164
 
 
 class _PubAck(msgspec.Struct):
@@ -42,6 +48,10 @@ class _PubAck(msgspec.Struct):
     seq: int = 0
     duplicate: bool = False
     error: dict[str, object] | None = None
+
+
+class _Undecided(BusUnavailable):
+    """Another publish, which is not stored yet, decides whether this one is the first."""
 
 
 log = structlog.get_logger("bus")
@@ -71,13 +81,14 @@ class Publisher:
     async def publish(
         self,
         event: DocumentEvent | BatchEvent,
-        within: float = PUBLISH_TIMEOUT,
+        within: float | None = None,
         *,
         msg_id_suffix: str = "",
     ) -> int:
         """Publish an event on its own subject; returns its sequence on the log.
 
         An event that has to be delivered once more needs another ``msg_id_suffix`` each time.
+        ``within`` is by default what a server takes to restart, or a cluster to elect a leader.
 
         :raises NotPublished: the bus was away for ``within`` seconds, or has been for long.
         :raises BusUnavailable: no acknowledgement ``within`` seconds; it may have been stored.
@@ -91,7 +102,7 @@ class Publisher:
         )
 
     async def publish_if_first(
-        self, event: DocumentEvent | BatchEvent, within: float = PUBLISH_TIMEOUT
+        self, event: DocumentEvent | BatchEvent, within: float | None = None
     ) -> int:
         """Publish an event if it is the first of its kind about its document or batch.
 
@@ -110,7 +121,7 @@ class Publisher:
         )
 
     async def publish_after(
-        self, event: DocumentEvent, sequence: int, within: float = PUBLISH_TIMEOUT
+        self, event: DocumentEvent, sequence: int, within: float | None = None
     ) -> int:
         """Publish an event unless the log has one about its document after ``sequence``.
 
@@ -137,14 +148,26 @@ class Publisher:
         await self.publish_raw(subject, codec.encode(swept), {MSG_ID_HEADER: secrets.token_hex(16)})
 
     async def publish_raw(
-        self, subject: str, body: bytes, headers: dict[str, str], within: float = PUBLISH_TIMEOUT
+        self, subject: str, body: bytes, headers: dict[str, str], within: float | None = None
     ) -> int:
         """Publish a body on a subject. Raises as ``publish``."""
+        if within is None:
+            within = max(PUBLISH_TIMEOUT, self._connection.election_timeout)
         deadline = time.monotonic() + within
         last_error: BusUnavailable | None = None
+        undecided_since: float | None = None
         while True:
             try:
                 return await self._publish_once(subject, body, headers)
+            except _Undecided as error:
+                now = time.monotonic()
+                if undecided_since is None:
+                    undecided_since = now
+                    log.debug("publish undecided", subject=subject)
+                if now - undecided_since >= DECIDED_WITHIN:
+                    raise BusUnavailable(str(error)) from error
+                await asyncio.sleep(DECISION_PAUSE)
+                continue
             except BusUnavailable as error:
                 # After a try that may have been stored, no later one is certain not to be.
                 if last_error is None or not isinstance(error, NotPublished):
@@ -165,17 +188,26 @@ class Publisher:
         )
         try:
             message = await self._connection.client.request(
-                subject, body, timeout=ACK_TIMEOUT, headers=headers
+                subject,
+                body,
+                timeout=NODE_ACK_TIMEOUT if self._connection.in_cluster else ACK_TIMEOUT,
+                headers=headers,
             )
         except nats.errors.MaxPayloadError as error:
             raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
+        except nats.errors.NoRespondersError as error:
+            self._connection.publish_stats.record_no_leader()
+            raise BusUnavailable(f"no acknowledgement: {error}") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
             # A denied publish gets no reply either, which proves nothing about the server.
             permitted = self._connection.permission_violations.count == violations_before
             if isinstance(error, TimeoutError) and permitted:
                 self._connection.publish_stats.record_timeout(started_at)
+            if permitted:
+                await self._connection.record_no_answer()
             raise BusUnavailable(f"no acknowledgement: {error}") from error
         failpoints.reach("publisher.sent")
+        self._connection.record_answer()
         answer = _pub_ack.decode(message.data)
         full = answer.error is not None and answer.error.get("err_code") in _STREAM_FULL
         self._connection.publish_stats.record_reply(
@@ -192,9 +224,8 @@ class Publisher:
 
     async def _is_on_subject(self, subject: str, answer: _PubAck) -> bool:
         """Whether the message that made this one a duplicate has the same subject."""
-        query = msgspec.json.encode({"seq": answer.seq})
-        stored = await self._connection.request(f"$JS.API.DIRECT.GET.{answer.stream}", query)
-        return stored.headers.get("Nats-Subject") == subject
+        stored = await DirectGet(self._connection, answer.stream).get(answer.seq)
+        return stored is not None and stored.subject == subject
 
 
 def _raise_api_error(error: dict[str, object]) -> NoReturn:
@@ -203,19 +234,24 @@ def _raise_api_error(error: dict[str, object]) -> NoReturn:
         raise BusFull(text)
     if code in _TOO_LARGE:
         raise EventTooLarge(text)
-    if code in _WRONG_LAST_SEQUENCE:
+    if code == _WRONG_LAST_SEQUENCE:
         raise AlreadyPublished(text)
+    if code == _UNDECIDED:
+        raise _Undecided(f"another publish decides about this one: {text} ({code})")
     raise BusUnavailable(f"refused: {text} ({code})")
 
 
 # Seconds for which an acknowledgement is proof, so that an idle log grows slowly.
 ACK_VALID_FOR = 10.0
+# The same in a cluster, whose log may lose its leader while every server still answers.
+ACK_VALID_FOR_IN_CLUSTER = 5.0
 
 
 class Probe:
     """Checks that the log can be written, by a small event that has no consumer."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._publish_stats = connection.publish_stats
         self._publisher = Publisher(connection)
 
@@ -224,6 +260,8 @@ class Probe:
         """The problem that the last publishes show; None if the last one was stored."""
         if self._publish_stats.stream_full:
             return "the log is full: it takes no more events"
+        if self._publish_stats.has_no_leader:
+            return "the log takes no events: it has no leader, or its stream is missing"
         if timeouts := self._publish_stats.consecutive_timeouts:
             return f"the last {timeouts} publishes were not acknowledged"
         if self._publish_stats.seconds_since_ack is None:
@@ -237,11 +275,8 @@ class Probe:
         :raises BusFull: the log has no room.
         """
         seconds_since_ack = self._publish_stats.seconds_since_ack
-        if (
-            self.problem is None
-            and seconds_since_ack is not None
-            and seconds_since_ack < ACK_VALID_FOR
-        ):
+        valid_for = ACK_VALID_FOR_IN_CLUSTER if self._connection.may_lag else ACK_VALID_FOR
+        if self.problem is None and seconds_since_ack is not None and seconds_since_ack < valid_for:
             return
         subject = f"{subjects.JANITOR}.{subjects.event_name(JanitorProbed)}"
         headers = {MSG_ID_HEADER: secrets.token_hex(16)}

@@ -18,6 +18,7 @@ from bus import cluster
 from bus.connection import Connection
 from bus.diagnostics import PermissionViolations
 from bus.errors import BusUnavailable
+from bus.target import Target
 from ilios import cluster_facts
 from ilios.blobs.factory import open_bucket_of
 from ilios.blobs.local import LocalBlobs
@@ -68,7 +69,7 @@ async def worker(
     :raises AlreadyInUse, BusMisconfigured, CannotListen, CannotLock, EngineCrashed,
         SecretsDamaged, StorageForeign, StorageMisconfigured: it cannot start.
     """
-    url, seal = _bus_url(settings), _seal(settings) if "ocr" in roles else None
+    target, seal = _bus(settings), _seal(settings) if "ocr" in roles else None
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         sockets = await enter(open_sockets(settings))
@@ -78,8 +79,8 @@ async def worker(
         retry = startup.retry_until_available
         readiness = _Readiness(startup)
         await enter(serve_health_app(sockets, readiness))
-        supervisor, violations = Supervisor(), PermissionViolations()
-        connection = await retry(lambda: enter(open_worker_connection(url, violations)))
+        supervisor, violations = Supervisor(), PermissionViolations(later_are_optional=True)
+        connection = await retry(lambda: enter(open_worker_connection(target, violations)))
         core = await retry(lambda: _agreed_facts(settings, connection, roles, seal))
         blobs = await retry(lambda: enter(_open_blobs(settings, connection, core)))
         ports = WorkerPorts(
@@ -125,16 +126,17 @@ class _Readiness:
         return HealthReport(services={}, healthy=False, problems=[problem])
 
 
-def _bus_url(settings: Settings) -> str:
-    """Return the URL of the bus, and check what can be checked without it."""
-    if settings.nats_url is None:
+def _bus(settings: Settings) -> Target:
+    """Return where the bus is, and check what can be checked without it."""
+    target = settings.external_bus
+    if target is None:
         raise CannotJoin("NATS_URL is not set: the NATS server of the core")
     if settings.s3_bucket is None and settings.shared_blobs is None:
         raise CannotJoin(
             "this host does not share the blobs of the core: set S3_BUCKET (and what belongs to "
             "it) or ILIOS_SHARED_BLOBS as at the core"
         )
-    return settings.nats_url.get_secret_value()
+    return target
 
 
 def _seal(settings: Settings) -> Seal:

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from bus.errors import AlreadyPublished, NewerEvents
-from bus.log import NewestEvent, StoredBatchSubmission, StoredMessage
+from bus.log import NewestEvent, StoredBatchSubmission
 from bus.reader import LOG_START, LogPosition
+from bus.stored_messages import StoredMessage
 from schemas.batches import AnyBatchEvent, BatchSubmitted
 from schemas.documents import (
     AnyDocumentEvent,

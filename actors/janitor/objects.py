@@ -7,8 +7,8 @@ from actors.janitor.stuck import StageConsumers
 from bus import codec, streams, subjects
 from bus.connection import Connection
 from bus.consumers import LANES, ConsumerProgress
-from bus.log import DirectGet, StoredMessage
 from bus.objects import Objects
+from bus.stored_messages import DirectGet, StoredMessage
 from schemas.batches import BatchSubmitted
 from schemas.documents import DocumentSubmitted, Object, Source
 

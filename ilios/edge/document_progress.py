@@ -106,9 +106,11 @@ class DocumentProgress:
         """Take the end of a conversion, which is a sample of its kind."""
         self._reported.pop((event.tenant, event.document_id), None)
         kind = (event.engine, event.content_type, event.original.size.bit_length())
+        expected = self._means.expected(kind)
         self._means.add(kind, event.seconds)
         if event.engine == "local":
-            self._throughput.add(self._clock(), event.seconds)
+            # In expected seconds: where these are too many or too few, so is the rate.
+            self._throughput.add(self._clock(), event.seconds if expected is None else expected)
 
     async def close(self) -> None:
         """Stop listening."""

@@ -26,8 +26,8 @@ PRIOR_SECONDS = 3.0
 """Time for which all engine processes are assumed to have been busy before."""
 LEAST_SHARE = 0.1
 """Of the expected time that a document is taken to need further, however long it has taken."""
-SLOWEST = 0.1
-"""Share of the engine processes that counts at least."""
+SLOWEST, FASTEST = 0.1, 3.0
+"""Least and greatest rate of an engine process, in expected seconds per second."""
 MAX_KINDS = 1000
 
 DocumentName = tuple[str, str]
@@ -98,7 +98,7 @@ def _mix(means: dict[_N, float], name: _N, seconds: float) -> None:
 
 
 class Throughput:
-    """How many conversions run at once, by the seconds of those that have ended lately."""
+    """Conversions done in a second, in their expected seconds, by those that have ended lately."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
@@ -118,17 +118,17 @@ class Throughput:
             self._busy_since = now
 
     def rate(self, now: float, running: Iterable[Running]) -> float:
-        """Return the seconds of conversions that are done in a second."""
+        """Return the expected seconds of conversions that are done in a second."""
         since = now - RECENT_SECONDS
         while self._ended and self._ended[0][0] < since:
             self._ended.popleft()
         began = max(since, self._busy_since if self._busy_since is not None else now)
         elapsed = now - began
-        done = sum(min(seconds, at - began) for at, seconds in self._ended if at > began)
+        done = sum(seconds for at, seconds in self._ended if at > began)
         done += sum(min(one.seconds, elapsed) for one in running)
         prior = self._processes * PRIOR_SECONDS
         rate = (prior + done) / (PRIOR_SECONDS + elapsed)
-        return min(max(rate, SLOWEST * self._processes), float(self._processes))
+        return min(max(rate, SLOWEST * self._processes), FASTEST * self._processes)
 
 
 def in_order(documents: Sequence[QueuedDocument]) -> Iterator[QueuedDocument]:
@@ -201,9 +201,15 @@ def estimate(
 
 
 def remaining(running: Running, expected: float | None) -> float | None:
-    """Return the seconds that a document in work still needs, by its pages, else by its kind."""
-    if running.page and running.of:
-        return running.seconds * (running.of - running.page) / running.page
+    """Return the seconds that a document in work still needs, by its pages and by its kind.
+
+    Its pages count the more, the more of them are done: the first one waits until its batch is
+    parsed, and seems to take as long as many.
+    """
+    share = min(running.page / running.of, 1.0) if running.of else 0.0
+    by_pages = running.seconds / share if share else None
     if expected is None:
-        return None
-    return max(expected - running.seconds, LEAST_SHARE * expected)
+        return None if by_pages is None else by_pages - running.seconds
+    least = LEAST_SHARE * expected * (1 - share)
+    total = expected if by_pages is None else share * by_pages + (1 - share) * expected
+    return max(total - running.seconds, least)

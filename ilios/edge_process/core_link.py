@@ -16,6 +16,7 @@ from ilios.edge_process.messages import (
     HealthAsked,
     PasswordSealed,
     PublishesAnswered,
+    PublishRefused,
     PublishTimedOut,
     State,
 )
@@ -60,7 +61,7 @@ class ForwardedPublishStats(PublishStats):
         self, *, full: bool = False, stored: bool = False, latency: float = 0.0
     ) -> None:
         """Record a reply; a log without room is forwarded at once."""
-        doubtful = self.stream_full or self.consecutive_timeouts
+        doubtful = self.stream_full or self.consecutive_timeouts or self.has_no_leader
         super().record_reply(full=full, stored=stored, latency=latency)
         if stored:
             self._unsent.append(latency)
@@ -74,6 +75,13 @@ class ForwardedPublishStats(PublishStats):
         super().record_timeout(started_at)
         self._flush()
         self._channel.send(PublishTimedOut(started_at))
+
+    def record_no_leader(self) -> None:
+        """Record the answer that no server stores events, which is forwarded at once."""
+        super().record_no_leader()
+        if self._unsent:
+            self._flush()
+        self._channel.send(PublishRefused())
 
     def _flush(self) -> None:
         if self._timer is not None:

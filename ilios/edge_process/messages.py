@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from bus.target import Target
 from ilios.integrity.faults import Fault
 from ilios.integrity.file_watch import WatchedPath
 from schemas.service_replies import HealthReport
@@ -23,7 +24,7 @@ class Start(Struct, frozen=True, tag=True):
     """
 
     settings: bytes
-    bus_url: str
+    bus: Target
     log_store: str | None
     listening: list[int]
     watched: list[WatchedPath]
@@ -73,8 +74,20 @@ class PublishTimedOut(Struct, frozen=True, tag=True):
     started_at: float
 
 
+class PublishRefused(Struct, frozen=True, tag=True):
+    """A publish that no server takes: the log has no leader."""
+
+
 FromCore = Start | State | HealthAnswered
-FromEdge = Ready | HealthAsked | PasswordSealed | DamageMet | PublishesAnswered | PublishTimedOut
+FromEdge = (
+    Ready
+    | HealthAsked
+    | PasswordSealed
+    | DamageMet
+    | PublishesAnswered
+    | PublishTimedOut
+    | PublishRefused
+)
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -25,6 +25,7 @@ from ilios.edge_process.messages import (
     HealthAsked,
     PasswordSealed,
     PublishesAnswered,
+    PublishRefused,
     PublishTimedOut,
     Ready,
     Start,
@@ -174,13 +175,8 @@ class EdgeProcess:
                 parts.watch_password(tenant, document_id)
             case DamageMet(reason):
                 parts.damage.record(reason)
-            case PublishesAnswered(latencies, full):
-                for latency in latencies:
-                    parts.publish_stats.record_reply(stored=True, latency=latency)
-                if full or not latencies:
-                    parts.publish_stats.record_reply(full=full)
-            case PublishTimedOut(started_at):
-                parts.publish_stats.record_timeout(started_at)
+            case PublishesAnswered() | PublishTimedOut() | PublishRefused():
+                _record(message, parts.publish_stats)
 
     async def _answer_health(self, number: int) -> None:
         report = await self._parts.health()
@@ -203,3 +199,19 @@ class EdgeProcess:
     @property
     def _state(self) -> State:
         return State(dict(self._parts.faults.standing), self._parts.damage.reason)
+
+
+def _record(
+    result: PublishesAnswered | PublishTimedOut | PublishRefused, stats: PublishStats
+) -> None:
+    """Record a result of the edge's publishes."""
+    match result:
+        case PublishesAnswered(latencies, full):
+            for latency in latencies:
+                stats.record_reply(stored=True, latency=latency)
+            if full or not latencies:
+                stats.record_reply(full=full)
+        case PublishTimedOut(started_at):
+            stats.record_timeout(started_at)
+        case PublishRefused():
+            stats.record_no_leader()

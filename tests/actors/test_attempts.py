@@ -9,7 +9,7 @@ from bus import cluster
 from bus.connection import Connection
 from bus.delivery import DeliveryInfo
 from bus.errors import BusUnavailable
-from bus.log import DirectGet
+from bus.stored_messages import DirectGet
 from schemas.documents import DocumentFailed, DocumentSubmitted
 from tests.actors.running import Streams, running_in_background
 from tests.actors.scripted_actor import ScriptedActor, publish_events

@@ -68,6 +68,34 @@ async def test_an_unacknowledged_publish_is_in_doubt_until_a_later_one_is_stored
         assert not problem_of(probe)
 
 
+async def test_a_log_that_no_server_leads_is_in_doubt_until_an_event_is_stored(
+    connection: Connection,
+) -> None:
+    probe = Probe(connection)
+    await probe.check_writable()
+    await connection.jetstream.delete_stream(streams.EVENTS)
+    with pytest.raises(BusUnavailable):
+        await Publisher(connection).publish(events.submitted(), within=0.0)
+    assert "has no leader" in (problem_of(probe) or "")
+    with pytest.raises(BusUnavailable):
+        await probe.check_writable()
+    await streams.ensure(connection.jetstream)
+    await probe.check_writable()
+    assert not problem_of(probe)
+
+
+async def test_in_a_cluster_an_acknowledgement_is_proof_for_a_shorter_time(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ACK_VALID_FOR_IN_CLUSTER", 0.0)
+    await Probe(connection).check_writable()
+    await Probe(connection).check_writable()
+    assert await last_sequence(connection) == 1
+    monkeypatch.setattr(Connection, "may_lag", True)
+    await Probe(connection).check_writable()
+    assert await last_sequence(connection) == 2
+
+
 async def test_a_full_log_is_doubt(connection: Connection) -> None:
     config = (await connection.jetstream.stream_info(streams.EVENTS)).config
     await connection.jetstream.update_stream(config.evolve(max_msgs=1))

@@ -94,6 +94,14 @@ def configuration(port: int, store: Path) -> str:
       {{ user: all, password: p }}
       {{ user: events, password: p, permissions {{
         publish {{ deny: ["ilios.api.>"] }}, subscribe {{ deny: ["ilios.api.>", "$SRV.>"] }} }} }}
+      {{ user: former, password: p, permissions {{
+        publish {{ deny: [
+          "ilios.api.>", "ilios.page.>", "ilios.pages.>", "$O.>", "$JS.API.STREAM.NAMES",
+          "$JS.API.*.*.OBJ_ilios-uploads-default", "$JS.API.*.*.*.OBJ_ilios-uploads-default"
+        ] }}
+        subscribe {{ deny: [
+          "ilios.api.>", "ilios.page.>", "ilios.pages.>", "ilios.batch.>", "$SRV.>", "$O.>"
+        ] }} }} }}
       {{ user: mute, password: p, permissions {{ publish {{ deny: ["_INBOX.>"] }} }} }}
       {{ user: client, password: p, permissions {{
         publish {{ allow: ["ilios.api.*.default", "$SRV.>"] }}
@@ -162,3 +170,26 @@ async def test_a_user_of_an_external_bus_may_lack_the_permissions_for_requests(
             await client.close()
         async with session.get(f"{service.url}/health") as answer:
             assert answer.status == 200, await answer.text()
+
+
+@pytest.mark.slow
+async def test_a_user_with_the_permissions_of_a_former_version_converts_and_is_healthy(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logged: list[str] = []
+
+    def has_swept() -> bool:
+        logged.append(capfd.readouterr().err)
+        return "objects not swept" in "".join(logged)
+
+    async with (
+        external_bus(tmp_path) as address,
+        running_service(tmp_path / "data", NATS_URL=address.format("former")) as service,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.post(f"{service.url}/v1/convert", data=b"A letter.") as answer:
+            assert answer.status == 200, await answer.text()
+        async with session.get(f"{service.url}/readyz") as answer:
+            assert answer.status == 200, await answer.text()
+        await wait_until(has_swept, WITHIN)
+        assert "part restarts" not in "".join(logged)

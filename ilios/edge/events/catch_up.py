@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from bus import subjects
-from bus.log import StoredMessage
+from bus.stored_messages import StoredMessage
 from ilios.edge.events.effects import BATCH, DOCUMENT, parse
 from ilios.edge.events.feed import Feed, Listener
 from ilios.edge.events.public import PublicEvent

@@ -8,8 +8,8 @@ import asyncio
 from collections import OrderedDict
 
 from bus import codec, subjects
-from bus.log import StoredMessage
 from bus.reader import LogPosition
+from bus.stored_messages import StoredMessage
 from ilios.edge.context import EventLog
 from ilios.edge.events.progress import BatchProgress, DocumentProgress
 from ilios.edge.events.public import PublicEvent, public_event

@@ -76,6 +76,17 @@ def test_without_pages_a_document_in_work_never_has_a_negative_rest() -> None:
     assert remaining(Running(0, 10, 60.0), None) is None
 
 
+def test_the_first_of_many_pages_says_little_about_the_others() -> None:
+    early, late = Running(1, 100, 2.0), Running(90, 100, 18.0)
+    assert remaining(early, None) == 198.0
+    by_kind = remaining(early, 10.0)
+    assert by_kind is not None
+    assert 8.0 < by_kind < 11.0
+    by_pages = remaining(late, 10.0)
+    assert by_pages is not None
+    assert 0.5 < by_pages < 2.0
+
+
 def test_a_document_is_expected_to_take_as_long_as_those_of_its_kind() -> None:
     means = Means()
     for _ in range(LEAST_SAMPLES):

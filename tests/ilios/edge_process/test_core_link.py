@@ -20,6 +20,7 @@ from ilios.edge_process.messages import (
     HealthAsked,
     PasswordSealed,
     PublishesAnswered,
+    PublishRefused,
     PublishTimedOut,
     State,
 )
@@ -157,3 +158,10 @@ async def test_results_of_publishes_reach_the_core_in_their_order() -> None:
             PublishTimedOut(7.0),
             PublishesAnswered([], full=True),
         ]
+
+
+async def test_a_log_without_leader_reaches_the_core() -> None:
+    async with connected() as ends:
+        ForwardedPublishStats(ends.edge).record_no_leader()
+
+        assert await ends.core.receive() == PublishRefused()

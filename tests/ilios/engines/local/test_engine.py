@@ -198,7 +198,7 @@ UNREADABLE = (
     (documents.zip_of({"ppt/presentation.xml": "<broken"}), documents.PPTX, "corrupt"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), documents.DOCX, "password_protected"),
     (
-        documents.zip_of({"[Content_Types].xml": "", "word/document.xml": " " * 30 * MIB}),
+        documents.zip_of({"[Content_Types].xml": "", "word/document.xml": " " * 65 * MIB}),
         documents.DOCX,
         "too_large",
     ),
