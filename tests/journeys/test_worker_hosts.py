@@ -9,18 +9,23 @@ import aiohttp
 import pytest
 
 from ilios.nats.server import NatsServer
+from tests import documents
 from tests.journeys.commands import run_ilios
 from tests.journeys.running import running_service
 from tests.journeys.service_client import (
+    Client,
     ServiceClient,
+    billed_documents,
     document_states,
     wait_until_completed,
 )
 from tests.journeys.worker_hosts import WorkerHost, core_and_workers, key_of
+from tests.mistral.server import fake_mistral
 from tests.s3.servers import S3Server
 from tests.waiting import wait_until
 
 DOCUMENTS = 40
+ENOUGH = 50  # documents of which a worker gets one
 
 
 @pytest.fixture
@@ -123,6 +128,27 @@ async def test_a_worker_killed_before_it_publishes_its_result_loses_and_doubles_
             await submit(client, 12)
             await worker.wait_until_killed()
             await wait_until_completed(client, core.data_dir)
+
+
+@pytest.mark.slow
+async def test_a_page_that_a_killed_worker_has_paid_for_is_not_paid_again_by_another_host(
+    on_directory: dict[str, str], tmp_path: Path
+) -> None:
+    async with fake_mistral() as fake:
+        shared = on_directory | {"MISTRAL_API_KEY": fake.key, "MISTRAL_SERVER_URL": fake.url}
+        async with core_and_workers(tmp_path, shared, 0) as (core, _):
+            worker = WorkerHost(tmp_path / "worker", **shared, **key_of(core.data_dir))
+            worker.roles = ("ocr",)
+            worker.armed = "actor.answered"  # the result is stored, and not published
+            await worker.start()
+            client, names = Client(core), list[str]()
+            while not worker.has_ended:  # one at a time: no other call is under way at its death
+                assert len(names) < ENOUGH
+                names.append(await client.submit(documents.pdf(f"Paper {len(names)}")))
+                await client.wait_for(names[-1], "completed")
+            assert billed_documents(core.data_dir / "ilios.db") == sorted(names)
+        assert fake.call_log.pages_paid == len(names)
+        assert not fake.call_log.paid_twice()
 
 
 @pytest.mark.slow
