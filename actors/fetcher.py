@@ -194,8 +194,10 @@ class Fetcher(Actor[DocumentSubmitted]):
             key = original_key(event.tenant, event.document_id, source.suffix)
             return Blob(key, source.size, source.sha256), _claim_of(event)
         async with self._deadlines.limit(event):
+            # One that is requeued may have lost its object when it failed.
+            repeated = event.requeues > 0 or not _is_fresh(delivery)
             return await self._cancellations.run_unless_cancelled(
-                event, self._store_original(event, source, repeated=not _is_fresh(delivery))
+                event, self._store_original(event, source, repeated=repeated)
             )
 
     async def _store_original(

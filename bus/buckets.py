@@ -9,6 +9,7 @@ from nats.js.errors import NotFoundError
 
 from bus.errors import BusUnavailable
 from bus.objects import MIN_CHUNK_BYTES, bucket_name, bucket_stream
+from bus.replicas import add_stream, set_copies
 from bus.streams import MAX_EVENT_BYTES
 
 CLOSED = 1
@@ -19,12 +20,19 @@ log = structlog.get_logger("bus")
 
 
 async def ensure_bucket(
-    js: JetStreamContext, tenant: str, max_bytes: int, *, max_age: float
-) -> None:
-    """Create the bucket of a tenant, or give an existing one this size.
+    js: JetStreamContext,
+    tenant: str,
+    max_bytes: int,
+    *,
+    max_age: float,
+    copies: int | None = None,
+) -> str | None:
+    """Create the bucket of a tenant, or give an existing one this size and so many copies.
 
-    Its objects are stored for at most ``max_age`` seconds.
+    Its objects are stored for at most ``max_age`` seconds. Returns advice on its copies as
+    ``set_copies`` does.
 
+    :raises BusMisconfigured: the servers cannot store so many copies.
     :raises BusUnavailable: JetStream does not answer, or refuses.
     """
     wanted = StreamConfig(
@@ -45,10 +53,11 @@ async def ensure_bucket(
     )
     try:
         try:
-            found = (await js.stream_info(bucket_stream(tenant))).config
+            info = await js.stream_info(bucket_stream(tenant))
         except NotFoundError:
-            await js.add_stream(wanted)
-            return
+            await add_stream(js, wanted, copies)
+            return None
+        found, advice = info.config, await set_copies(js, info, copies)
         if (found.max_bytes, found.max_msgs) != (wanted.max_bytes, wanted.max_msgs):
             found.max_bytes, found.max_msgs = wanted.max_bytes, wanted.max_msgs
             await js.update_stream(found)
@@ -56,3 +65,4 @@ async def ensure_bucket(
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:
         message = f"the bucket {bucket_name(tenant)} cannot be made or changed: {error}"
         raise BusUnavailable(message) from error
+    return advice

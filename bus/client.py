@@ -68,7 +68,37 @@ nats.aio.client.TcpTransport = DroppingTransport  # type: ignore[attr-defined]
 
 
 class TolerantClient(Client):
-    """Passes on messages it cannot parse as far as possible, so that they become dead letters."""
+    """Passes on messages it cannot parse as far as possible, so that they become dead letters.
+
+    With ``requires_tls`` it shows no credentials to a server without TLS, which nats-py does.
+    """
+
+    requires_tls = False
+
+    @property
+    def is_in_cluster(self) -> bool:
+        """Whether the server is a node of a cluster."""
+        return "cluster" in self._server_info
+
+    @property
+    def public_nkey(self) -> str | None:
+        """The public key that goes with the signature of a challenge."""
+        return self._public_nkey
+
+    @public_nkey.setter
+    def public_nkey(self, key: str | None) -> None:
+        self._public_nkey = key
+
+    async def _process_info(
+        self,
+        info: dict[str, object],
+        initial_connection: bool = False,  # noqa: FBT001, FBT002  # the signature is the client's
+    ) -> None:
+        if initial_connection and self.requires_tls and not info.get("tls_required"):
+            server = self._current_server
+            if server is None or server.uri.scheme != "wss":
+                raise nats.errors.Error("nats: the server has no TLS (tls_required)")
+        await super()._process_info(info, initial_connection)
 
     async def close(self) -> None:
         if not self.is_connected:

@@ -4,20 +4,30 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from random import SystemRandom
+from typing import TypeVar
 
 import nats.errors
 import structlog
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
+from nats.js.errors import ServiceUnavailableError
 
 from bus.client import reraise_swallowed_cancellation
 from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusMisconfigured, BusUnavailable
 from bus.lean_client import LeanClient
+from bus.target import Target
 
 RECONNECT_INTERVAL = 0.1  # seconds between attempts; a restarted local server is back in 0.2 s
 PING_INTERVAL = 20  # seconds
+CLUSTER_PING_INTERVAL = 5  # seconds; two without an answer, and another node is tried
 CONNECT_TIMEOUT = 5  # seconds for one attempt, and for the first connection altogether
+NODE_TIMEOUT = 1.5  # seconds for one attempt where there are other nodes to try
+ELECTION_TIMEOUT = 15.0  # seconds in which a cluster has a new leader; up to 9 were measured
+QUERY_TIMEOUT = 2.0  # seconds for one try to ask a cluster that may have no leader
+QUERY_PAUSE = 0.25  # seconds between two of them
+ISOLATED_AFTER = 12.0  # seconds without an answer, after which another node is tried
 REQUEST_TIMEOUT = 5.0  # seconds for one JetStream API request
 DRAIN_TIMEOUT = 5  # seconds
 CANCEL_INTERVAL = 0.2  # seconds between cancellations of a connection attempt that goes on
@@ -27,6 +37,8 @@ RESTART_GRACE = 4.0  # seconds in which a local server that died is back as a ru
 MINIMUM_VERSION = (2, 14)  # consumer reset, which the persister's restart needs
 
 log = structlog.get_logger("bus")
+
+_T = TypeVar("_T")
 
 
 class Connection:
@@ -43,6 +55,8 @@ class Connection:
         permission_violations: PermissionViolations,
         publish_stats: PublishStats,
         setup_url: str | None = None,
+        *,
+        several_servers: bool = False,
     ) -> None:
         self.client = client
         self.permission_violations = permission_violations
@@ -53,6 +67,50 @@ class Connection:
         self._reconnect_callbacks: set[Callable[[], None]] = set()
         self._violation = ""
         self._disconnected_at: float | None = None
+        self._several_servers = several_servers
+        self._unanswered_since: float | None = None
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether the server is one of several, which elect leaders of streams and consumers."""
+        return self._several_servers or self.client.is_in_cluster
+
+    @property
+    def election_timeout(self) -> float:
+        """Seconds for which nobody may answer while a leader is elected."""
+        return ELECTION_TIMEOUT if self.in_cluster else 0.0
+
+    def record_answer(self) -> None:
+        """Record that the log answers by this server."""
+        self._unanswered_since = None
+
+    async def record_no_answer(self) -> None:
+        """Record a request without an answer; a node that is cut off is left for another one."""
+        now = time.monotonic()
+        if self._unanswered_since is None:
+            self._unanswered_since = now
+        elif now - self._unanswered_since > ISOLATED_AFTER and self.in_cluster:
+            self._unanswered_since = None
+            log.warning("no answers by this node, trying another", node=self.address)
+            await self.client.force_reconnect()
+
+    async def ride_out(self, query: Callable[[], Awaitable[_T]]) -> _T:
+        """Return the result of a query, which a cluster is asked again while it elects a leader.
+
+        A single server is asked once. The errors are those of the last attempt.
+        """
+        deadline = time.monotonic() + self.election_timeout
+        while self.in_cluster:
+            try:
+                async with asyncio.timeout(QUERY_TIMEOUT):
+                    return await query()
+            except BusMisconfigured:
+                raise
+            except (BusUnavailable, nats.errors.Error, ServiceUnavailableError, TimeoutError):
+                if time.monotonic() > deadline or not self.connected:
+                    raise
+            await asyncio.sleep(QUERY_PAUSE)
+        return await query()
 
     @property
     def connected(self) -> bool:
@@ -147,6 +205,11 @@ class Connection:
             self._violation = str(error).removeprefix("nats: ")
         return is_violation
 
+    def ping_faster_in_cluster(self) -> None:
+        """Find out sooner that a node is away where there are others."""
+        if self.in_cluster:
+            self.client.options["ping_interval"] = CLUSTER_PING_INTERVAL
+
     def handle_disconnect(self) -> None:
         """Record the start of an interruption, unless the client was closed."""
         if self._disconnected_at is None and not self.client.is_closed:
@@ -155,7 +218,8 @@ class Connection:
 
     def handle_reconnect(self) -> None:
         """Call the callbacks: the server has forgotten the pull requests."""
-        self._disconnected_at = None
+        self._disconnected_at = self._unanswered_since = None
+        self.ping_faster_in_cluster()
         for callback in tuple(self._reconnect_callbacks):
             callback()
 
@@ -177,22 +241,23 @@ class Reply:
 
 @asynccontextmanager
 async def connect(
-    url: str,
+    target: Target | str,
     *,
     name: str,
     setup_url: str | None = None,
     permission_violations: PermissionViolations | None = None,
     publish_stats: PublishStats | None = None,
 ) -> AsyncIterator[Connection]:
-    """Connect to ``url`` (credentials in it, if any) and drain when leaving.
+    """Connect to a target, or to a URL with credentials, and drain when leaving.
 
     ``name`` is shown by the server. Replies arrive on ``_ILIOS.<name>.>``, so that permissions can
     keep a user from reading the replies of others. With ``setup_url`` another user creates streams
     and consumers.
 
-    :raises BusMisconfigured: the credentials are refused.
+    :raises BusMisconfigured: the credentials are refused, or a file of the target is unusable.
     :raises BusUnavailable: no server answers.
     """
+    target = Target.of(target)
     connections: list[Connection] = []
     last_error: Exception | None = None
 
@@ -221,20 +286,19 @@ async def connect(
 
     client = LeanClient()
     try:
-        await _connect(client, url, name, on_error, on_disconnect, on_reconnect)
-    except (nats.errors.Error, OSError, TimeoutError) as error:
+        await _connect(client, target, name, on_error, on_disconnect, on_reconnect)
+    except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         await client.close()
-        cause = last_error or error
-        # Refused credentials stay refused; everything else may be temporary.
-        kind = BusMisconfigured if "authorization" in str(cause).lower() else BusUnavailable
-        raise kind(f"cannot connect to the bus: {str(cause) or type(cause).__name__}") from error
+        raise _refusal(last_error or error) from error
     connection = Connection(
         client,
         name,
         permission_violations or PermissionViolations(),
         publish_stats or PublishStats(),
         setup_url,
+        several_servers=len(target.servers) > 1,
     )
+    connection.ping_faster_in_cluster()
     connections.append(connection)
     try:
         yield connection
@@ -242,26 +306,43 @@ async def connect(
         await _close(client)
 
 
+def _refusal(cause: Exception) -> BusUnavailable:
+    # Refused credentials and unusable files stay so; everything else may be temporary.
+    lasting = isinstance(cause, ValueError) or "authorization" in str(cause).lower()
+    kind = BusMisconfigured if lasting else BusUnavailable
+    return kind(f"cannot connect to the bus: {str(cause) or type(cause).__name__}")
+
+
 async def _connect(
     client: LeanClient,
-    url: str,
+    target: Target,
     name: str,
     on_error: Callable[[Exception], Awaitable[None]],
     on_disconnect: Callable[[], Awaitable[None]],
     on_reconnect: Callable[[], Awaitable[None]],
 ) -> None:
+    several = len(target.servers) > 1
+    client.requires_tls = target.requires_tls
+    tls = target.tls_context()
+    options = {**target.client_options(), **({} if tls is None else {"tls": tls})}
+    client.public_nkey = options.pop("public_nkey", None)
+    # Each process begins with another server. Afterwards in turn: after one that went, or gives no
+    # answers, comes another one.
+    servers = SystemRandom().sample(target.servers, len(target.servers))
     # A separate task: the client retries its first connection without end, and it can
     # swallow a cancellation, so that a timeout around the call would be lost with it.
     connecting = asyncio.create_task(
         client.connect(
-            url,
+            servers,
+            **options,
+            dont_randomize=True,
             name=name,
             inbox_prefix=f"{INBOX_PREFIX}.{name}",
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_INTERVAL,  # type: ignore[arg-type]  # a float works
-            connect_timeout=CONNECT_TIMEOUT,
-            ping_interval=PING_INTERVAL,
+            connect_timeout=NODE_TIMEOUT if several else CONNECT_TIMEOUT,  # type: ignore[arg-type]
+            ping_interval=CLUSTER_PING_INTERVAL if several else PING_INTERVAL,
             pending_size=MAX_PENDING_BYTES,
             drain_timeout=DRAIN_TIMEOUT,
             error_cb=on_error,

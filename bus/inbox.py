@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from itertools import product
 
 import nats.errors
@@ -77,12 +78,14 @@ class Inbox:
 
         :raises BusUnavailable: the server does not answer.
         """
+        ride_out = self._connection.ride_out
         async with self._connection.setup_context() as js:
-            await streams.ensure(js)
+            await ride_out(lambda: streams.ensure(js))
             try:
-                finished_up_to = await self._finished_up_to(await streams.identity(js))
+                identity = await ride_out(lambda: streams.identity(js))
+                finished_up_to = await self._finished_up_to(identity)
                 for source in self._consumer.sources:
-                    await ensure_lanes(js, source, finished_up_to)
+                    await ride_out(partial(ensure_lanes, js, source, finished_up_to))
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"no consumer {self._consumer.name}: {error}") from error
         async with AsyncExitStack() as stack:

@@ -26,6 +26,7 @@ from schemas.documents import DocumentEvent
 from schemas.events import JanitorProbed, JanitorSwept
 
 ACK_TIMEOUT = 2.0  # seconds for one try; the log acknowledges within milliseconds
+NODE_ACK_TIMEOUT = 1.0  # seconds for one try in a cluster, whose leader may be gone
 PUBLISH_TIMEOUT = 10.0  # seconds for all tries: a local server that died is back in less
 RETRY_DELAY = 0.1  # seconds
 DECIDED_WITHIN = 2.0  # seconds for a publish that is on its way to be stored, or to fail
@@ -80,13 +81,14 @@ class Publisher:
     async def publish(
         self,
         event: DocumentEvent | BatchEvent,
-        within: float = PUBLISH_TIMEOUT,
+        within: float | None = None,
         *,
         msg_id_suffix: str = "",
     ) -> int:
         """Publish an event on its own subject; returns its sequence on the log.
 
         An event that has to be delivered once more needs another ``msg_id_suffix`` each time.
+        ``within`` is by default what a server takes to restart, or a cluster to elect a leader.
 
         :raises NotPublished: the bus was away for ``within`` seconds, or has been for long.
         :raises BusUnavailable: no acknowledgement ``within`` seconds; it may have been stored.
@@ -100,7 +102,7 @@ class Publisher:
         )
 
     async def publish_if_first(
-        self, event: DocumentEvent | BatchEvent, within: float = PUBLISH_TIMEOUT
+        self, event: DocumentEvent | BatchEvent, within: float | None = None
     ) -> int:
         """Publish an event if it is the first of its kind about its document or batch.
 
@@ -119,7 +121,7 @@ class Publisher:
         )
 
     async def publish_after(
-        self, event: DocumentEvent, sequence: int, within: float = PUBLISH_TIMEOUT
+        self, event: DocumentEvent, sequence: int, within: float | None = None
     ) -> int:
         """Publish an event unless the log has one about its document after ``sequence``.
 
@@ -146,9 +148,11 @@ class Publisher:
         await self.publish_raw(subject, codec.encode(swept), {MSG_ID_HEADER: secrets.token_hex(16)})
 
     async def publish_raw(
-        self, subject: str, body: bytes, headers: dict[str, str], within: float = PUBLISH_TIMEOUT
+        self, subject: str, body: bytes, headers: dict[str, str], within: float | None = None
     ) -> int:
         """Publish a body on a subject. Raises as ``publish``."""
+        if within is None:
+            within = max(PUBLISH_TIMEOUT, self._connection.election_timeout)
         deadline = time.monotonic() + within
         last_error: BusUnavailable | None = None
         undecided_since: float | None = None
@@ -184,7 +188,10 @@ class Publisher:
         )
         try:
             message = await self._connection.client.request(
-                subject, body, timeout=ACK_TIMEOUT, headers=headers
+                subject,
+                body,
+                timeout=NODE_ACK_TIMEOUT if self._connection.in_cluster else ACK_TIMEOUT,
+                headers=headers,
             )
         except nats.errors.MaxPayloadError as error:
             raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
@@ -196,8 +203,11 @@ class Publisher:
             permitted = self._connection.permission_violations.count == violations_before
             if isinstance(error, TimeoutError) and permitted:
                 self._connection.publish_stats.record_timeout(started_at)
+            if permitted:
+                await self._connection.record_no_answer()
             raise BusUnavailable(f"no acknowledgement: {error}") from error
         failpoints.reach("publisher.sent")
+        self._connection.record_answer()
         answer = _pub_ack.decode(message.data)
         full = answer.error is not None and answer.error.get("err_code") in _STREAM_FULL
         self._connection.publish_stats.record_reply(

@@ -25,7 +25,8 @@ from bus.look_ahead import LookAhead
 
 EXPIRES = 30.0  # seconds a pull request stays open on the server
 HEARTBEAT = 2.0  # seconds between heartbeats of the server while nothing can be delivered
-HEARTBEAT_TIMEOUT = 2.5 * HEARTBEAT  # seconds without one: the request is lost and sent again
+NODE_HEARTBEAT = 1.0  # the same in a cluster, where a request is lost with the leader
+MISSED_HEARTBEATS = 2.5  # after which a request is lost and sent again
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
 REJECTED_PAUSE = 0.25  # seconds before the next request after a rejected one
 FILL_TIMEOUT = 1.0  # seconds for open requests to be filled on closing
@@ -36,9 +37,14 @@ _LAST_REQUEST = msgspec.json.encode({"batch": 1, "no_wait": True})
 
 _IDLE_HEARTBEAT_STATUS = "100"
 _REQUESTS_PENDING_STATUS = "408"  # some events are left, but fewer than were requested before
+_NO_RESPONDERS_STATUS = "503"
 _ACK_PREFIX = "$JS.ACK."
 
 log = structlog.get_logger("bus")
+
+
+def _do_nothing() -> None:
+    """Be the callback of those who need none."""
 
 
 class Pull:
@@ -46,6 +52,8 @@ class Pull:
 
     ``on_arrival`` is called whenever there is something to take. ``look_ahead`` may request more,
     and gives back the deliveries it defers. Those that are not ``wanted`` are acknowledged at once.
+    ``on_resumption`` is called when the server serves the consumer again after it did not: it may
+    have sent deliveries that did not arrive.
     """
 
     def __init__(
@@ -56,8 +64,13 @@ class Pull:
         on_arrival: Callable[[], None],
         look_ahead: LookAhead | None = None,
         wanted: Callable[[Delivery], bool] | None = None,
+        *,
+        on_resumption: Callable[[], None] = _do_nothing,
     ) -> None:
         self._connection = connection
+        self._heartbeat = NODE_HEARTBEAT if connection.in_cluster else HEARTBEAT
+        self._on_resumption = on_resumption
+        self._unserved_since: float | None = None
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{streams.EVENTS}.{durable}"
         self._durable = durable
         self._capacity = capacity
@@ -180,6 +193,10 @@ class Pull:
     def _on_message(self, message: Msg) -> None:
         self._last_message_at = time.monotonic()
         headers = message.headers or {}
+        if self._unserved_since is not None and headers.get("Status") != _NO_RESPONDERS_STATUS:
+            self._unserved_since = None
+            self._connection.record_answer()
+            self._on_resumption()
         # Not by its headers, which a publisher chooses: one could imitate the end of the consumer.
         if message.reply.startswith(_ACK_PREFIX):
             self._outstanding = max(0, self._outstanding - 1)
@@ -218,11 +235,19 @@ class Pull:
         self._outstanding = max(0, self._outstanding - int(undelivered)) if undelivered else 0
         if not undelivered:  # rejected: the next one would be, too, as fast as it can be sent
             self._paused_until = time.monotonic() + REJECTED_PAUSE
-        if status == "503" or "Deleted" in headers.get("Description", ""):
+        unserved = status == _NO_RESPONDERS_STATUS and self._is_unserved_too_long()
+        if unserved or "Deleted" in headers.get("Description", ""):
             self._consumer_gone = True
             self._on_arrival()
         else:
             self._request_more()
+
+    def _is_unserved_too_long(self) -> bool:
+        """Whether nobody serves the consumer for longer than a cluster takes to elect a leader."""
+        now = time.monotonic()
+        if self._unserved_since is None:
+            self._unserved_since = now
+        return now - self._unserved_since >= self._connection.election_timeout
 
     def _reset_requests(self) -> None:
         self._outstanding = 0
@@ -235,14 +260,13 @@ class Pull:
             try:
                 # Not wait_for: before Python 3.12 it loses a cancellation that arrives together
                 # with the result, and closing would wait for ever.
-                async with asyncio.timeout(HEARTBEAT):
+                async with asyncio.timeout(self._heartbeat):
                     await self._request_needed.wait()
             except TimeoutError:
-                if (
-                    self._outstanding
-                    and time.monotonic() - self._last_message_at > HEARTBEAT_TIMEOUT
-                ):
+                silence = time.monotonic() - self._last_message_at
+                if self._outstanding and silence > MISSED_HEARTBEATS * self._heartbeat:
                     log.warning("no heartbeat of a pull", consumer=self._durable)
+                    self._unserved_since = self._unserved_since or time.monotonic()
                     self._reset_requests()
             # A loop without a pause would starve the reconnection while the server is away.
             await asyncio.sleep(max(0.0, self._paused_until - time.monotonic()))
@@ -250,6 +274,8 @@ class Pull:
             await self._send_request()
 
     async def _send_request(self) -> None:
+        if self._unserved_since is not None:
+            await self._connection.record_no_answer()
         batch = self._free_capacity()
         if batch <= 0 or not self._connection.connected:
             return  # the next pop or reconnect requests again
@@ -259,7 +285,7 @@ class Pull:
             {
                 "batch": batch,
                 "expires": int(EXPIRES * 1e9),
-                "idle_heartbeat": int(HEARTBEAT * 1e9),
+                "idle_heartbeat": int(self._heartbeat * 1e9),
                 "max_bytes": MAX_BATCH_BYTES,
             }
         )

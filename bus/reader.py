@@ -76,9 +76,9 @@ class Reader:
         :raises BusUnavailable: the server does not answer.
         """
         async with self._connection.setup_context() as js:
-            await streams.ensure(js)
+            await self._connection.ride_out(lambda: streams.ensure(js))
             try:
-                return await streams.identity(js)
+                return await self._connection.ride_out(lambda: streams.identity(js))
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"the log does not answer: {error}") from error
 
@@ -126,7 +126,9 @@ class Reader:
         if newest is None:
             return None
         try:
-            info = await self._connection.jetstream.consumer_info(streams.EVENTS, self._name)
+            info = await self._connection.ride_out(
+                lambda: self._connection.jetstream.consumer_info(streams.EVENTS, self._name)
+            )
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the log does not answer: {error}") from error
         if info.num_pending or info.num_ack_pending:
@@ -151,7 +153,8 @@ class Reader:
         :raises BusUnavailable: the server does not answer.
         """
         js = self._connection.jetstream
-        try:
+
+        async def reset() -> None:
             async with self._connection.setup_context() as setup:
                 await ensure_reader(
                     setup, self._name, self._description, self._event_types, ACK_WAIT
@@ -160,29 +163,32 @@ class Reader:
             ack_floor = info.ack_floor.stream_seq if info.ack_floor else 0
             start = min(sequence, ack_floor) + 1
             await js.reset_consumer(streams.EVENTS, self._name, seq=start)
+
+        try:
+            await self._connection.ride_out(reset)
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the log cannot be read: {error}") from error
-        arrived = asyncio.Event()
-        async with Pull(self._connection, self._name, capacity, arrived.set).open() as pull:
-            session = ReadSession(pull, arrived)
-            unregister = self._connection.on_reconnect(session.interrupt)
-            try:
-                yield session
-            finally:
-                unregister()
+        async with _open_session(self._connection, self._name, capacity) as session:
+            yield session
 
 
 class ReadSession:
     """Events of the log from one position on, in groups."""
 
-    def __init__(self, pull: Pull, arrived: asyncio.Event) -> None:
-        self._pull = pull
-        self._arrived = arrived
+    def __init__(self, connection: Connection, durable: str, capacity: int) -> None:
+        self._arrived = asyncio.Event()
+        self._pull = Pull(
+            connection, durable, capacity, self._arrived.set, on_resumption=self.interrupt
+        )
         self._expected_sequence = 1  # a consumer counts from 1 after a reset
         self._interrupted = False
 
+    def open(self) -> AbstractAsyncContextManager[Pull]:
+        """Request deliveries while open."""
+        return self._pull.open()
+
     def interrupt(self) -> None:
-        """Record a lost connection: deliveries in flight would only come after ``ACK_WAIT``."""
+        """Record a lost connection or leader: what was in flight would come after ``ACK_WAIT``."""
         self._interrupted = True
         self._arrived.set()
 
@@ -210,6 +216,19 @@ class ReadSession:
             self._expected_sequence += 1
             deliveries.append(delivery)
         return deliveries
+
+
+@asynccontextmanager
+async def _open_session(
+    connection: Connection, durable: str, capacity: int
+) -> AsyncIterator[ReadSession]:
+    session = ReadSession(connection, durable, capacity)
+    async with session.open():
+        unregister = connection.on_reconnect(session.interrupt)
+        try:
+            yield session
+        finally:
+            unregister()
 
 
 PRESENCE_REPLY = b"reading"
@@ -306,14 +325,12 @@ async def replay(
                 ack_policy=AckPolicy.NONE,
                 inactive_threshold=INACTIVE_THRESHOLD,
                 mem_storage=True,
+                num_replicas=1,  # it is gone with its node, and so is the reading
             ),
         )
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:
         raise BusUnavailable(f"the log cannot be read: {error}") from error
-    arrived = asyncio.Event()
-    async with Pull(connection, consumer.name, capacity, arrived.set).open() as pull:
-        session = ReadSession(pull, arrived)
-        unregister = connection.on_reconnect(session.interrupt)
+    async with _open_session(connection, consumer.name, capacity) as session:
         try:
             while after < end:
                 async with asyncio.timeout(READ_TIMEOUT):
@@ -322,8 +339,6 @@ async def replay(
                 yield [delivery for delivery in deliveries if delivery.sequence <= end]
         except (SequenceGap, TimeoutError) as error:
             raise BusUnavailable(f"the log was not read to its end: {error}") from error
-        finally:
-            unregister()
 
 
 async def _last_available(connection: Connection, after: int, last: int) -> int:

@@ -18,6 +18,7 @@ from nats.js.errors import NotFoundError
 
 from bus import subjects
 from bus.errors import BusUnavailable
+from bus.replicas import add_stream, set_copies
 from bus.subjects import StreamIdentity
 
 EVENTS = "ILIOS_EVENTS"
@@ -70,30 +71,34 @@ def _stream_configs(max_age: float) -> tuple[StreamConfig, ...]:
 
 async def ensure(
     js: JetStreamContext,
-    replicas: int = 1,
+    copies: int | None = None,
     *,
     owned: bool = False,
     max_age: float = EVENTS_MAX_AGE,
 ) -> list[str]:
     """Create missing streams; existing ones keep the settings of their owner.
 
-    A new log stores an event for ``max_age`` seconds.
+    A new log stores an event for ``max_age`` seconds. With ``copies`` a stream gets so many, also
+    an existing one; without, a new one gets as many as are of use.
 
     Only missing subjects are added, without which events could not be published. On an ``owned``
     bus the longer duplicate window of an older version is shortened. For another bus a sentence
-    with the command that shortens it is returned.
+    with the command that shortens it is returned; likewise for too few copies.
 
+    :raises BusMisconfigured: the servers cannot store so many copies.
     :raises BusUnavailable: JetStream does not answer, or refuses.
     """
     advice: list[str] = []
     for config in _stream_configs(max_age):
-        config.num_replicas = replicas
         try:
             try:
-                found = (await js.stream_info(str(config.name))).config
+                info = await js.stream_info(str(config.name))
             except NotFoundError:
-                await js.add_stream(config)
+                await add_stream(js, config, copies)
             else:
+                found = info.config
+                if few := await set_copies(js, info, copies):
+                    advice.append(few)
                 await _add_subjects(js, found, config.subjects or [])
                 wanted = config.duplicate_window or DUPLICATE_WINDOW
                 if (found.duplicate_window or 0.0) > wanted:

@@ -17,6 +17,7 @@ from bus.log import Log
 from bus.pages import PageReader
 from bus.publisher import Publisher
 from bus.subscriber import OutcomeListener
+from bus.target import Target
 from ilios.blobs.factory import blob_directory
 from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import SqliteBatchQueries, SqliteDocumentQueries, SqliteUsageQueries
@@ -34,7 +35,6 @@ from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import process_settings
 from ilios.runtime.disk_space import BLOBS, COPIES, DiskGuard
 from ilios.runtime.supervisor import Supervisor
-from ilios.secret import Secret
 from ilios.settings.settings import Settings
 
 PERMISSIONS_CHECKED_EVERY = 0.5
@@ -110,7 +110,7 @@ class BusRequests(Struct, frozen=True):
     """The connection by which requests on the bus come, and where its refusals are reported."""
 
     settings: Settings
-    url: Secret
+    target: Target
     violations: PermissionViolations
 
     async def answer(self, edge: Edge) -> None:
@@ -124,8 +124,9 @@ class BusRequests(Struct, frozen=True):
         refused = PermissionViolations() if external else self.violations
         # The inbox has this name, to which permissions on an external bus may be restricted.
         name = "ilios" if external else "edge"
-        url = self.url.get_secret_value()
-        async with serve_bus(edge, lambda: connect(url, name=name, permission_violations=refused)):
+        async with serve_bus(
+            edge, lambda: connect(self.target, name=name, permission_violations=refused)
+        ):
             if not external:
                 await asyncio.Event().wait()
             while not refused.count:  # noqa: ASYNC110  # it comes by a callback of the client

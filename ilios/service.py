@@ -141,7 +141,8 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         else:
             edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
             await starting.aclose()
-            requests = BusRequests(settings, stores.bus.edge_url, stores.bus.permission_violations)
+            bus = stores.bus
+            requests = BusRequests(settings, bus.edge_target, bus.permission_violations)
             await enter(serve_both(edge, sockets, requests, monitoring.supervisor))
         yield Service(
             settings,
@@ -261,7 +262,7 @@ def _start_of_edge(
     bus = stores.bus
     return Start(
         transfer.encode(settings),
-        bus.edge_url.get_secret_value(),
+        bus.edge_target,
         str(bus.store) if bus.store else None,
         sockets.descriptors,
         stores.file_watch.watched,

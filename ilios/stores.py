@@ -114,8 +114,8 @@ async def open_stores(
 @asynccontextmanager
 async def _open_bus(settings: Settings, monitoring: Monitoring) -> AsyncIterator[Bus]:
     opening = (
-        open_external_bus(settings.nats_url.get_secret_value(), settings)
-        if settings.nats_url is not None
+        open_external_bus(settings.external_bus, settings)
+        if settings.external_bus is not None
         else open_embedded_bus(settings, monitoring.supervisor, monitoring.faults)
     )
     async with opening as bus:

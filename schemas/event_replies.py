@@ -44,7 +44,7 @@ class DocumentEventData(Struct, frozen=True, kw_only=True, rename="camel", omit_
     at: Instant
     attempt: int
     reference: Reference | None = None
-    metadata: Metadata | None = None
+    client_metadata: Metadata | None = None
     file_name: str | None = None
     content_type: str | None = None
     pages: int | None = None
@@ -70,6 +70,8 @@ class BatchEventData(Struct, frozen=True, kw_only=True, rename="camel", omit_def
     completed: int | None = None
     failed: int | None = None
     mistral_status: EngineJobStatus | None = None
+    reference: Reference | None = None
+    client_metadata: Metadata | None = None
 
 
 class ResetData(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

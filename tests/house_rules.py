@@ -32,7 +32,7 @@ LIBRARIES = {
     "mistralai": ("ilios/engines/",),
     "msgspec": ("schemas/", "bus/", "actors/", "ilios/"),
     "multipart": ("ilios/edge/",),
-    "nacl": ("ilios/passwords/",),
+    "nacl": ("bus/", "ilios/passwords/"),
     "nats": ("bus/",),
     "nh3": ("ilios/formats/",),
     "numpy": ("ilios/engines/",),
@@ -82,6 +82,8 @@ LATE_IMPORTS = {
         "check of settings must not wait for where no service has run"
         for name in ("bus.connection", "ilios.integrity.missing_database")
     },
+    ("bus/credentials.py", "nacl.signing.SigningKey"): "every command reads settings, and the "
+    "library takes longer than they do",
     ("ilios/runtime/event_loop.py", "uvloop"): "there are no wheels of it for some platforms",
     ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the SDK of Mistral takes a "
     "second and 50 MB, which a service without a key must not pay for",

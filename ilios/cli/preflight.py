@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from actors.ports import StorageUnavailable
 from bus.errors import BusUnavailable
+from bus.target import Target
 from ilios.blobs.factory import blob_directory, probe_bucket
 from ilios.blobs.s3 import S3Config
 from ilios.data_directory import NewerData, check_version, refuse_foreign_database
@@ -229,17 +230,17 @@ def check_stores(settings: Settings) -> Iterator[Finding]:
         yield problem(f"LOCAL_DB_PATH: {error}")
     except OSError:
         pass  # the file cannot be read, which the check of the directories reports
-    if settings.nats_url is not None:
-        yield asyncio.run(_check_bus(settings.nats_url.get_secret_value()))
+    if settings.external_bus is not None:
+        yield asyncio.run(_check_bus(settings.external_bus))
     if settings.s3 is not None:
         yield asyncio.run(_check_bucket(settings.s3))
 
 
-async def _check_bus(url: str) -> Finding:
+async def _check_bus(target: Target) -> Finding:
     from bus import connection  # noqa: PLC0415  loads the client of NATS
 
     try:
-        async with asyncio.timeout(STORE_TIMEOUT), connection.connect(url, name="check") as bus:
+        async with asyncio.timeout(STORE_TIMEOUT), connection.connect(target, name="check") as bus:
             await bus.check()
             return ok(f"NATS_URL: {bus.address} answers, with JetStream")
     except BusUnavailable as error:

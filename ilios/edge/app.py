@@ -38,6 +38,7 @@ from ilios.edge import (
     usage,
     waits,
 )
+from ilios.edge.client_slots import ClientSlots
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
 from ilios.edge.events import streams, tickets
 from ilios.edge.events.feed import FEED, Feed
@@ -92,18 +93,18 @@ def make_app(edge: Edge) -> web.Application:
     app[EDGE] = edge
     app[auth.API_KEYS] = keys
     app[SHUTTING_DOWN] = asyncio.Event()
-    limits = edge.limits
+    limits, multi_tenant = edge.limits, len(edge.api_keys) > 1
     app[uploads.UPLOAD_LIMITER] = uploads.UploadLimiter(
-        limits.max_uploads, limits.upload_slot_timeout, multi_tenant=len(edge.api_keys) > 1
+        limits.max_uploads, limits.upload_slot_timeout, multi_tenant=multi_tenant
     )
     app[archives.ARCHIVE_SLOTS] = FairSemaphore(archives.MAX_OPEN)
-    app[waits.WAIT_SLOTS] = waits.WaitSlots(
-        limits.max_connections, multi_tenant=len(edge.api_keys) > 1
+    app[waits.WAIT_SLOTS] = ClientSlots(
+        limits.max_connections // waits.CONNECTION_SHARE, multi_tenant=multi_tenant
     )
     app[hang_ups.HANG_UPS] = hang_ups.HangUps(edge)
     app[SEALER] = Sealer(edge.signer.derive_key("events"))
-    app[FEED] = Feed(edge.events, limits.max_listeners, multi_tenant=len(edge.api_keys) > 1)
-    app[document_pages.FOLLOWERS] = asyncio.Semaphore(limits.max_followers)
+    app[FEED] = Feed(edge.events, ClientSlots(limits.max_listeners, multi_tenant=multi_tenant))
+    app[document_pages.FOLLOWERS] = ClientSlots(limits.max_followers, multi_tenant=multi_tenant)
     app.on_shutdown.append(_signal_shutdown)
     app.on_cleanup.append(_close_hang_ups)
     app.on_response_prepare.append(middleware.on_response_prepare)

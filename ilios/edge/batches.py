@@ -126,6 +126,12 @@ async def status(request: web.Request) -> web.StreamResponse:
     return responses.answer_response(answer)
 
 
+state = msgspec.structs.replace(
+    status, path="/v1/batch/{id}", name="getBatch", summary="The state of a batch"
+)
+"""``status`` at the address of the batch itself, where ``DELETE`` cancels it."""
+
+
 async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answer:  # noqa: FBT001  # a parameter of the request
     """Return the progress of a batch, ``detailed`` with each of its documents."""
     progress = batch.progress

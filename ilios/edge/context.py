@@ -14,6 +14,7 @@ from actors.ports import Blobs
 from bus.log import NewestEvent, StoredBatchSubmission
 from bus.reader import LogPosition
 from bus.stored_messages import StoredMessage
+from ilios.edge.waited import WaitedDocuments
 from ilios.integrity.faults import Faults
 from ilios.runtime.keyed_lock import KeyedLock
 from schemas.batches import AnyBatchEvent
@@ -337,6 +338,7 @@ class Edge:
     """Checks for faults; called before an accepted write is answered."""
     upload_locks: KeyedLock = field(default_factory=KeyedLock)
     """By tenant and document: requests that complete or withdraw the same upload take turns."""
+    waited: WaitedDocuments = field(default_factory=WaitedDocuments)
 
 
 EDGE = web.AppKey("edge", Edge)

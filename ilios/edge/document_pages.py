@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +13,8 @@ from msgspec import Meta, Struct
 
 from bus.errors import BusUnavailable
 from ilios.edge import blob_responses, content, documents, lookup, requests, responses
-from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge
+from ilios.edge.client_slots import ClientSlots
+from ilios.edge.context import EDGE, SHUTTING_DOWN, TENANT, Edge
 from ilios.edge.errors import (
     AUTHENTICATING,
     FINDING_DOCUMENT,
@@ -38,7 +39,7 @@ from schemas.states import UNFINISHED_STATES
 
 MEDIA_TYPE = "application/x-ndjson"
 RETRY_AFTER = "5"  # seconds
-FOLLOWERS = web.AppKey("followers", asyncio.Semaphore)
+FOLLOWERS = web.AppKey("followers", ClientSlots)
 _HEADERS = {
     "Content-Type": f"{MEDIA_TYPE}; charset=utf-8",
     "Cache-Control": "private, no-store",
@@ -91,7 +92,7 @@ async def pages(request: web.Request) -> web.StreamResponse:
     if request.method == "HEAD":
         return response
     if query.follow and document.state in UNFINISHED_STATES:
-        async with _place_to_follow(request):
+        with _place_to_follow(request):
             return await _follow(request, document, response)
     if document.state in UNFINISHED_STATES:
         reader = _DraftReader(request.app[EDGE], document)
@@ -102,21 +103,20 @@ async def pages(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@asynccontextmanager
-async def _place_to_follow(request: web.Request) -> AsyncIterator[None]:
+@contextmanager
+def _place_to_follow(request: web.Request) -> Iterator[None]:
     """Take one of the places for clients that follow, while the context is open.
 
     :raises HttpProblem: there is none (503).
     """
-    places = request.app[FOLLOWERS]
-    if places.locked():
-        raise HttpProblem(
-            503,
-            "overloaded",
-            "Too many clients follow the pages of documents; try again, or without `follow`",
-            headers={"Retry-After": RETRY_AFTER},
-        )
-    async with places:
+    with request.app[FOLLOWERS].slot(request[TENANT]) as may_follow:
+        if not may_follow:
+            raise HttpProblem(
+                503,
+                "overloaded",
+                "Too many clients follow the pages of documents; try again, or without `follow`",
+                headers={"Retry-After": RETRY_AFTER},
+            )
         yield
 
 

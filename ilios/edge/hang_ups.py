@@ -18,31 +18,19 @@ from bus.errors import BusFull, BusUnavailable
 from ilios.edge import connection, lookup, removals
 from ilios.edge.context import SHUTTING_DOWN, Edge
 from ilios.edge.publishing import Accepted
+from ilios.edge.waited import Waited
 from schemas.documents import DocumentSubmitted
 
 FIRST_RETRY_AFTER, MAX_RETRY_AFTER = 0.5, 30.0  # seconds, doubled each time
 CLOSE_TIMEOUT = 2.0  # seconds for cancellations under way when the service stops
 
-Ref = tuple[str, str]
-"""The tenant and the id of a document."""
-
 log = structlog.get_logger("edge")
-
-
-class _Waited:
-    """A document that requests wait for."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.made_here = False
-        self.goes_on = False
-        self.hung_up = False
 
 
 class WaitingRequest:
     """A request that waits for a document; ``cancels`` is its preference."""
 
-    def __init__(self, waited: _Waited, *, cancels: bool) -> None:
+    def __init__(self, waited: Waited, *, cancels: bool) -> None:
         self._waited = waited
         self._cancels = cancels
         self.accepting: asyncio.Task[Accepted] | None = None
@@ -74,7 +62,7 @@ class HangUps:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._waited: dict[Ref, _Waited] = {}
+        self._waited = edge.waited
         self._cancelling: set[asyncio.Task[None]] = set()
 
     @contextmanager
@@ -82,8 +70,7 @@ class HangUps:
         self, request: web.Request, event: DocumentSubmitted, *, cancels: bool
     ) -> Iterator[WaitingRequest]:
         """Count a request as waiting for the document of an event while the context is open."""
-        waited = self._waited.setdefault((event.tenant, event.document_id), _Waited())
-        waited.requests += 1
+        waited = self._waited.enter((event.tenant, event.document_id))
         one = WaitingRequest(waited, cancels=cancels)
         try:
             yield one
@@ -107,12 +94,9 @@ class HangUps:
             for task in late:
                 task.cancel()
 
-    def _leave(self, event: DocumentSubmitted, waited: _Waited) -> None:
-        waited.requests -= 1
-        if waited.requests:
-            return
-        del self._waited[event.tenant, event.document_id]
-        if waited.hung_up and waited.made_here and not waited.goes_on:
+    def _leave(self, event: DocumentSubmitted, waited: Waited) -> None:
+        is_last = self._waited.leave((event.tenant, event.document_id))
+        if is_last and waited.hung_up and waited.made_here and not waited.goes_on:
             task = asyncio.ensure_future(self._cancel(event))
             self._cancelling.add(task)
             task.add_done_callback(self._cancelling.discard)

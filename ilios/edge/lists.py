@@ -10,6 +10,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Struct
 
 from ilios.edge import batches, requests, responses, usage
+from ilios.edge.addresses import RESOURCE
 from ilios.edge.context import EDGE, TENANT
 from ilios.edge.errors import AUTHENTICATING, HttpProblem
 from ilios.edge.operation import ID_SCHEMA, JSON, Response, operation
@@ -156,7 +157,7 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
         )
     )
     body = DocumentList(
-        documents=[responses.document_status(one) for one in found.items],
+        documents=[responses.document_status(one, RESOURCE) for one in found.items],
         next=_next_cursor(query, filters, found),
     )
     return responses.json_response(body)

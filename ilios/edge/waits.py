@@ -6,9 +6,8 @@ present state at once, as from a poll without a wait.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, TypeVar
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from msgspec import Meta, Struct
 
 from bus.errors import BusUnavailable
 from ilios.edge import lookup
+from ilios.edge.client_slots import ClientSlots
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
 from ilios.edge.removals import ENDS
 from schemas.records import BatchRecord, DocumentRecord
@@ -49,32 +49,7 @@ class WaitQuery(Struct, frozen=True):
     ] = 0
 
 
-class WaitSlots:
-    """How many more clients may wait. One of several tenants may have half of the places."""
-
-    def __init__(self, max_connections: int, *, multi_tenant: bool) -> None:
-        self._free = max_connections // CONNECTION_SHARE
-        self._tenant_limit = max(1, self._free // 2) if multi_tenant else self._free
-        self._taken: Counter[str] = Counter()
-
-    @contextmanager
-    def slot(self, tenant: str) -> Iterator[bool]:
-        """Take a slot while the context is open; False if there is none."""
-        if self._free == 0 or self._taken[tenant] >= self._tenant_limit:
-            yield False
-            return
-        self._free -= 1
-        self._taken[tenant] += 1
-        try:
-            yield True
-        finally:
-            self._free += 1
-            self._taken[tenant] -= 1
-            if not self._taken[tenant]:
-                del self._taken[tenant]
-
-
-WAIT_SLOTS = web.AppKey("wait_slots", WaitSlots)
+WAIT_SLOTS = web.AppKey("wait_slots", ClientSlots)
 
 
 async def wait_for_document(

@@ -35,7 +35,6 @@ from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import event_loop, process_settings
 from ilios.runtime.supervisor import Supervisor
 from ilios.runtime.terminals import Terminals
-from ilios.secret import Secret
 from ilios.settings import transfer
 
 
@@ -92,7 +91,7 @@ async def _serving(
         stores = await wait_until_available(
             sockets,
             lambda: enter(
-                open_stores(settings, start.bus_url, publish_stats, damage, core.faults, supervisor)
+                open_stores(settings, start.bus, publish_stats, damage, core.faults, supervisor)
             ),
         )
         file_watch = FileWatch(core.faults, start.watched)
@@ -110,7 +109,7 @@ async def _serving(
         )
         edge = compose_edge(settings, stores, secrets, checks)
         violations = stores.connection.permission_violations
-        requests = BusRequests(settings, Secret(start.bus_url), violations)
+        requests = BusRequests(settings, start.bus, violations)
         await enter(serve_both(edge, sockets, requests, supervisor))
         yield
 

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from bus.target import Target
 from ilios.integrity.faults import Fault
 from ilios.integrity.file_watch import WatchedPath
 from schemas.service_replies import HealthReport
@@ -23,7 +24,7 @@ class Start(Struct, frozen=True, tag=True):
     """
 
     settings: bytes
-    bus_url: str
+    bus: Target
     log_store: str | None
     listening: list[int]
     watched: list[WatchedPath]

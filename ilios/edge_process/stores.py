@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from bus.connection import connect
 from bus.diagnostics import PermissionViolations, PublishStats
+from bus.target import Target
 from ilios.blobs.factory import open_blobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.database.connection import open_inline_reader, open_reader
@@ -35,7 +36,7 @@ _T = TypeVar("_T")
 @asynccontextmanager
 async def open_stores(
     settings: Settings,
-    bus_url: str,
+    target: Target,
     publish_stats: PublishStats,
     damage: DamageMonitor,
     faults: Faults,
@@ -52,7 +53,7 @@ async def open_stores(
         external = settings.nats_url is not None
         connection = await enter(
             connect(
-                bus_url,
+                target,
                 name="ilios" if external else "edge",
                 permission_violations=PermissionViolations(later_are_optional=external),
                 publish_stats=publish_stats,

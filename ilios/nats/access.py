@@ -15,6 +15,7 @@ from bus.connection import Connection, connect
 from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusUnavailable
 from bus.publisher import Probe
+from bus.target import Target
 from ilios.api_keys import tenant_of
 from ilios.data_directory import NoData
 from ilios.integrity.faults import Faults
@@ -23,7 +24,6 @@ from ilios.nats.users import OPERATOR, ROLES, SETUP
 from ilios.nats.watchdog import NatsWatchdog
 from ilios.runtime.locks import AlreadyInUse, exclusive_lock
 from ilios.runtime.supervisor import Supervisor
-from ilios.secret import Secret
 from ilios.settings.settings import Settings
 from schemas.ids import DEFAULT_TENANT
 
@@ -33,7 +33,7 @@ log = structlog.get_logger("bus")
 class Bus(Struct, frozen=True):
     """The connections by role, and the state of the server behind them.
 
-    ``edge_url`` is for another connection of the edge's user. ``description`` is for people.
+    ``edge_target`` is for another connection of the edge's user. ``description`` is for people.
     ``store`` is the log directory of the embedded server, and ``server_pid`` returns its process.
     ``bucket_bytes`` is the size of the bucket of each tenant.
     ``pop_damaged`` returns whether the server found damage in the log since the last call,
@@ -48,7 +48,7 @@ class Bus(Struct, frozen=True):
     aggregator: Connection
     janitor: Connection
     objects: Connection
-    edge_url: Secret
+    edge_target: Target
     permission_violations: PermissionViolations
     probe: Probe
     description: str
@@ -98,7 +98,7 @@ async def open_embedded_bus(
         where = f"embedded nats-server at {connections['edge'].address}"
         yield Bus(
             **connections,
-            edge_url=Secret(server.url("edge")),
+            edge_target=Target.of(server.url("edge")),
             permission_violations=violations,
             probe=Probe(connections["janitor"]),
             description=where,
@@ -112,17 +112,17 @@ async def open_embedded_bus(
 
 
 @asynccontextmanager
-async def open_external_bus(url: str, settings: Settings) -> AsyncIterator[Bus]:
-    """Connect to an external bus, by one connection, since the URL has one user.
+async def open_external_bus(target: Target, settings: Settings) -> AsyncIterator[Bus]:
+    """Connect to an external bus, by one connection, since there is one user.
 
     :raises BusUnavailable: it does not answer, or lacks what is needed.
     """
     violations = PermissionViolations(later_are_optional=True)
-    async with connect(url, name="ilios", permission_violations=violations) as connection:
+    async with connect(target, name="ilios", permission_violations=violations) as connection:
         await _ensure_streams(connection, settings, ours=False)
         yield Bus(
             **dict.fromkeys(ROLES, connection),
-            edge_url=Secret(url),
+            edge_target=target,
             permission_violations=violations,
             probe=Probe(connection),
             description=f"NATS at {connection.address}",
@@ -142,8 +142,8 @@ async def operator_connection(settings: Settings) -> AsyncIterator[Connection]:
     :raises NoData: no service has ever run there.
     :raises BusDidNotStart, BusUnavailable, CannotLock, SecretsDamaged: it cannot be reached.
     """
-    if settings.nats_url is not None:
-        async with connect(settings.nats_url.get_secret_value(), name="operator") as connection:
+    if settings.external_bus is not None:
+        async with connect(settings.external_bus, name="operator") as connection:
             await connection.check()
             yield connection
         return
@@ -191,7 +191,8 @@ async def _ensure_streams(connection: Connection, settings: Settings, *, ours: b
     await connection.check()
     max_age = settings.log_max_age.total_seconds()
     async with connection.setup_context() as js:
-        for advice in await streams.ensure(js, owned=ours, max_age=max_age):
-            log.warning("external bus needs more memory than necessary", advice=advice)
+        copies = None if ours else settings.bus_replicas
+        for advice in await streams.ensure(js, copies, owned=ours, max_age=max_age):
+            log.warning("external bus could be set up better", advice=advice)
         if settings.log_days is not None and (change := await streams.age_advice(js, max_age)):
             log.warning("log reaches back otherwise than set", advice=change)

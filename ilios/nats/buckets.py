@@ -34,12 +34,14 @@ class Buckets:
         *,
         max_age: timedelta,
         disk_guard: DiskGuard,
+        copies: int | None = None,
     ) -> None:
         self._connection = connection
         self._tenants = tuple(tenants)
         self._max_bytes = max_bytes
         self._max_age = max_age.total_seconds()
         self._disk_guard = disk_guard
+        self._copies = copies
         self._current: int | None = None
         self._problem = ""
 
@@ -57,7 +59,11 @@ class Buckets:
         try:
             async with self._connection.setup_context() as js:
                 for tenant in self._tenants:
-                    await ensure_bucket(js, tenant, wanted, max_age=self._max_age)
+                    advice = await ensure_bucket(
+                        js, tenant, wanted, max_age=self._max_age, copies=self._copies
+                    )
+                    if advice and self._current is None:
+                        log.warning("too few copies", advice=advice)
         except BusUnavailable as error:
             if str(error) != self._problem:
                 log.warning("files cannot be put on the bus", reason=str(error))
@@ -75,6 +81,7 @@ async def open_buckets(settings: Settings, bus: Bus, disk_guard: DiskGuard) -> B
         # A submission may wait on the log as long as that.
         max_age=settings.log_max_age + ABANDONED_AFTER,
         disk_guard=disk_guard,
+        copies=settings.bus_replicas,
     )
     await buckets.update()
     return buckets

@@ -81,6 +81,7 @@ class NatsServer:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
         self._users = Users(directory, tenants)
+        self._users.write_configuration()
         count = self._users.tenant_count
         self.bucket_bytes = store.bucket_limit(directory, bucket_bytes, count)
         self._all_buckets = self.bucket_bytes * count
@@ -147,7 +148,7 @@ class NatsServer:
         self._ready, self.write_error, self._termination_reason = False, None, ""
         self._corrupt_files, self._stream_stopped = set(), False
         self._process = await asyncio.create_subprocess_exec(
-            _binary(),
+            binary(),
             "-c",
             str(self._users.configuration),
             "-P",
@@ -308,7 +309,7 @@ def go_memory_limit() -> int:
     return max(MIN_MEMORY_LIMIT, int(MEMORY_SHARE * machine.limit_bytes()))
 
 
-def _binary() -> str:
+def binary() -> str:
     """Find nats-server beside the interpreter, where its package installs it, or on PATH."""
     beside = Path(sysconfig.get_path("scripts")) / "nats-server"
     found = str(beside) if beside.exists() else shutil.which("nats-server")

@@ -124,11 +124,18 @@ class Users:
             **found.roles,
             **{publisher_name(tenant): password for tenant, password in found.publishers.items()},
         }
-        write_private_file(self.configuration, _template().read_text())
         share = TOTAL_CONNECTIONS // max(1, len(self._tenants))
         self._connections_per_publisher = max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, share))
-        accounts = (_account(tenant, self._connections_per_publisher) for tenant in self._tenants)
-        write_private_file(directory / PUBLISHERS, "".join(accounts))
+
+    def write_configuration(self) -> None:
+        """Write the configuration of the embedded server, and the file with the publishers."""
+        write_private_file(self.configuration, template())
+        write_private_file(self._directory / PUBLISHERS, self.publisher_accounts)
+
+    @property
+    def publisher_accounts(self) -> str:
+        """The account of each publisher, in the format of nats-server."""
+        return "".join(_account(one, self._connections_per_publisher) for one in self._tenants)
 
     @property
     def max_connections(self) -> int:
@@ -148,6 +155,10 @@ class Users:
     def url(self, user: str, port: int) -> str:
         """Return the URL for a user, password included."""
         return f"nats://{user}:{self._passwords[user]}@127.0.0.1:{port}"
+
+    def password(self, user: str) -> str:
+        """Return the password of a user."""
+        return self._passwords[user]
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables with the passwords."""
@@ -186,11 +197,11 @@ def _reconcile_credentials(path: Path, tenants: Iterable[str] | None) -> Credent
     return wanted
 
 
-def _template() -> Path:
-    """Find nats.conf: in the installed package, or at the root of the source tree."""
+def template() -> str:
+    """Return nats.conf, of the installed package or at the root of the source tree."""
     package = Path(str(files("ilios")))
     installed = package / CONFIGURATION
-    return installed if installed.exists() else package.parent / CONFIGURATION
+    return (installed if installed.exists() else package.parent / CONFIGURATION).read_text()
 
 
 def _variable(tenant: str) -> str:

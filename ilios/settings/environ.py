@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ilios.settings import bus
 from ilios.settings.bucket import BUCKET
 from ilios.settings.settings import TABLE, Settings
 
@@ -191,6 +192,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "ILIOS_ENGINE: mistral needs a key; set MISTRAL_API_KEY"
     if settings.s3_bucket is not None and settings.edge_processes:
         yield "ILIOS_EDGE_PROCESSES: with S3_BUCKET the edge runs inside the core; unset it"
+    yield from bus.contradictions(settings)
     incomplete_key = (settings.s3_access_key is None) != (settings.s3_secret_key is None)
     if settings.s3_bucket is not None and incomplete_key:
         yield "AWS_SECRET_ACCESS_KEY: it belongs to AWS_ACCESS_KEY_ID; set both, or none of them"

@@ -23,16 +23,16 @@ from ilios.runtime.engine_memory import bytes_per_process, fitting_processes
 from ilios.secret import Secret
 from ilios.settings import values
 from ilios.settings.bucket import BucketSettings
+from ilios.settings.bus import BusSettings, Port
 from ilios.settings.values import Env, settings_of
 from schemas.options import EngineName
 
 MIB = 1024 * 1024
 LOG_DAYS = 7  # where nothing else is set; what the log of every earlier version stores
 PREFETCH = 2  # documents that wait beside those being converted, so that no engine process idles
-Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 
-class Settings(BucketSettings, frozen=True, kw_only=True):
+class Settings(BusSettings, frozen=True, kw_only=True):
     """What the service runs with; each field names its variable."""
 
     port: Annotated[Port, Env("PORT", "Port of the HTTP edge; 0 takes a free one")] = 1337
@@ -81,13 +81,6 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
         Path | None,
         Env("ILIOS_SEAL_KEY_FILE", "Key for passwords; unset = in ILIOS_DATA_DIR", "./seal.key"),
     ] = None
-    nats_url: Annotated[
-        Secret | None,
-        Env("NATS_URL", "A NATS of yours; unset = embedded", "nats://host:4222", values.bus_url),
-    ] = None
-    nats_port: Annotated[
-        Port, Env("ILIOS_NATS_PORT", "Port of the embedded bus; if it is in use or 0, a free one")
-    ] = 4222
     max_file_bytes: Annotated[
         int,
         Meta(ge=1 * MIB, le=1024 * MIB),
@@ -377,6 +370,11 @@ class Settings(BucketSettings, frozen=True, kw_only=True):
 
 
 TABLE = tuple(
-    sorted(settings_of(Settings), key=lambda one: one.field in BucketSettings.__struct_fields__)
+    sorted(
+        settings_of(Settings),
+        key=lambda one: sum(
+            one.field in part.__struct_fields__ for part in (BusSettings, BucketSettings)
+        ),
+    )
 )
-"""Every setting, in the order of the fields, those of the bucket last."""
+"""Every setting, in the order of the fields, those of bus and bucket last."""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
+from bus.target import Target
 from ilios.secret import Secret
 
 BUS_SCHEMES = ("nats", "tls", "ws", "wss")
@@ -214,20 +215,41 @@ def hosts(text: str) -> tuple[str, ...]:
     return names
 
 
-def bus_url(text: str) -> Secret:
-    """Parse the URL of a NATS server; a missing port is the default of the scheme."""
+def bus_urls(text: str) -> Secret:
+    """Parse URLs of servers of one NATS; a missing port is the default of the scheme."""
     schemes = f"{', '.join(BUS_SCHEMES[:-1])} or {BUS_SCHEMES[-1]}"
-    complaint = f"must be one URL, {schemes}, with a host and a port from 1 to {MAX_PORT}"
+    complaint = f"must be URLs, {schemes}, with a host and a port from 1 to {MAX_PORT}"
+    if any(c.isspace() for c in text.replace(", ", ",")):
+        raise ValueError(complaint)
     try:
-        url = urlsplit(text)
-        port = url.port
+        urls = [urlsplit(part) for part in _split(text)]
+        usable = [url.scheme in BUS_SCHEMES and url.hostname and url.port != 0 for url in urls]
     except ValueError:  # its message may repeat a part of the password
         raise ValueError(complaint) from None
-    if url.scheme not in BUS_SCHEMES or not url.hostname or port == 0:
+    if not urls or not all(usable):
         raise ValueError(complaint)
-    if "," in url.netloc.rpartition("@")[2] or any(c.isspace() for c in text):
-        raise ValueError(complaint)
+    if len({url.scheme.startswith("ws") for url in urls}) > 1:
+        raise ValueError("must not have both ws and nats, which are other protocols")
+    Target.of(text)
     return Secret(text)
+
+
+def user(text: str) -> str:
+    """Parse the name of a user."""
+    if not text.isprintable():
+        raise ValueError("must be printable characters")
+    return text
+
+
+def password(text: str) -> Secret:
+    """Parse a password."""
+    return Secret(user(text))
+
+
+def one_number_of(*numbers: int) -> Callable[[str], int]:
+    """Return a parser of one of some numbers."""
+    parse_text = one_of(*map(str, numbers))
+    return lambda text: int(parse_text(text))
 
 
 def _browser_origin(text: str) -> str:

@@ -150,6 +150,22 @@ async def test_a_redelivery_deletes_the_object_of_a_document_that_was_fetched(
     assert await world.streams.events(DocumentFailed) == []
 
 
+async def test_a_requeued_document_has_the_original_that_it_failed_with(world: World) -> None:
+    """As after an upgrade to a version that supports its type."""
+    await world.put(b"\x7fELF\2\1\1" + bytes(64))
+    await world.submit()
+    event = replace(events.submitted(source=OBJECT), requeues=1)
+    async with running_in_background(world.fetcher.run):
+        await world.streams.wait_for(DocumentFailed)
+        await wait_until(world.is_deleted)
+        await world.publisher.publish(event)
+        failures = await world.streams.wait_for(DocumentFailed, 2)
+    assert [one.code for one in failures if isinstance(one, DocumentFailed)] == [
+        "unsupported_type",
+        "unsupported_type",
+    ]
+
+
 def sweep(world: World) -> ObjectSweep:
     return ObjectSweep(
         world.objects,

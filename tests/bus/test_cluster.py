@@ -1,133 +1,194 @@
-"""The log of a cluster: what was acknowledged is found by every node, also by one that lags."""
+"""The bus on a cluster of three nodes, of which some are killed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from functools import partial
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 
+import nats.errors
 import pytest
+from nats.js.errors import Error as JetStreamError
 
-from bus import publisher as publisher_module
 from bus import streams
+from bus.buckets import ensure_bucket
 from bus.connection import Connection, connect
-from bus.errors import AlreadyPublished
-from bus.event_log import EventLog
-from bus.log import Log, NewestEvent
+from bus.errors import BusMisconfigured
+from bus.objects import bucket_stream
 from bus.publisher import Publisher
-from bus.stored_messages import DirectGet
+from bus.reader import Reader, SequenceGap
+from bus.target import Target
+from ilios.nats.server import NatsServer
+from schemas.documents import DocumentSubmitted
 from tests import events
-from tests.bus.cluster import Cluster, running_cluster
+from tests.clusters import PASSWORD, USER, Cluster, running_cluster
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.slow
-TENANT = "default"
-BURST, ASKED = 3000, 100
-"""Events that a paused node has to catch up with, of which the last are asked for."""
-MOST_BURSTS = 30
 
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster that the tests have in common; none ends a node."""
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """Three nodes for this test alone."""
+    async with running_cluster(tmp_path) as cluster:
         yield cluster
 
 
-@asynccontextmanager
-async def leader_and_follower(cluster: Cluster) -> AsyncIterator[tuple[Connection, Connection]]:
-    """Connect to the node that leads the log, and to another one."""
-    async with connect(cluster.nodes[0].url, name="test") as connection:
-        leader = await cluster.leader(connection)
-        follower, _ = await cluster.followers(connection)
-    async with (
-        connect(leader.url, name="leader") as first,
-        connect(follower.url, name="follower") as second,
-    ):
-        yield first, second
-
-
-def has_sent(connection: Connection, messages: int) -> bool:
-    return connection.client.stats["out_msgs"] >= messages
-
-
-async def publish_burst(publisher: Publisher, numbers: range) -> None:
-    for begin in range(numbers.start, numbers.stop, 200):
-        burst = range(begin, min(begin + 200, numbers.stop))
-        await asyncio.gather(*(publisher.publish(events.submitted(n)) for n in burst))
-
-
-async def test_a_node_that_lags_finds_all_that_was_acknowledged(cluster: Cluster) -> None:
-    async with leader_and_follower(cluster) as (leader, follower):
-        node = next(one for one in cluster.nodes if one.url.endswith(follower.address))
-        log, feed = Log(follower), EventLog(follower)
-        replica = DirectGet(follower, streams.EVENTS, certain=False)
-        await feed.read(0)
-        for burst in range(MOST_BURSTS):
-            numbers = range(10_000 + burst * BURST, 10_000 + (burst + 1) * BURST)
-            names = [events.id_of(number) for number in numbers[-ASKED:]]
-            before = (await feed.end()).sequence
-            await node.pause()
-            try:
-                await publish_burst(Publisher(leader), numbers)
-                found = asyncio.gather(*(log.submission(TENANT, name) for name in names))
-                subject = f"ilios.document.submitted.*.{TENANT}"
-                direct = asyncio.gather(*(replica.last(f"{subject}.{name}") for name in names))
-                newest = asyncio.create_task(log.newest(TENANT, names[-1]))
-                page = asyncio.create_task(feed.read(before))
-                end = asyncio.create_task(feed.end())
-                asked = follower.client.stats["out_msgs"]
-                await wait_until(partial(has_sent, follower, asked + 2 * ASKED))
-            finally:
-                node.resume()
-            assert all(await found), "a document that was accepted is missing"
-            assert await newest == NewestEvent(before + BURST, "submitted")
-            assert await page, "the feed ends before what was acknowledged"
-            assert (await end).sequence == before + BURST
-            if not all(await direct):
-                return
-        pytest.fail("the node was never behind, so this has shown nothing")
-
-
-async def test_what_was_just_published_is_read_by_another_node(cluster: Cluster) -> None:
-    async with leader_and_follower(cluster) as (leader, follower):
-        publisher, log = Publisher(leader), Log(follower)
-        for number in range(1, 2001):
-            sequence = await publisher.publish(events.submitted(number))
-            assert await log.submission(TENANT, events.id_of(number)) is not None
-            if number % 50 == 0:
-                found = await log.newest(TENANT, events.id_of(number))
-                assert found == NewestEvent(sequence, "submitted")
-
-
-async def test_of_simultaneous_publishes_by_two_nodes_one_is_first(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+async def test_a_client_of_a_killed_node_is_back_on_another_within_a_second(
+    cluster: Cluster,
 ) -> None:
-    """While the first one is not stored, the log answers neither yes nor no."""
-    pairs, undecided = 200, 0
-    pause = asyncio.sleep
+    # Of one server alone: the others are learnt from it, and get the same credentials.
+    first = Target(servers=(cluster.nodes[0].url,), user=USER, password=PASSWORD)
+    async with connect(first, name="tests") as connection:
+        assert connection.in_cluster
+        await streams.ensure(connection.jetstream)
+        info = await connection.jetstream.stream_info(streams.EVENTS)
+        assert info.config.num_replicas == 3
 
-    async def counted(seconds: float) -> None:
-        nonlocal undecided
-        undecided += seconds == publisher_module.DECISION_PAUSE
-        await pause(seconds)
+        reconnected = asyncio.Event()
+        connection.on_reconnect(reconnected.set)
+        await cluster.nodes[0].kill()
+        killed_at = time.monotonic()
+        await reconnected.wait()
 
-    async with leader_and_follower(cluster) as (leader, follower):
-        publishers, logs = (Publisher(leader), Publisher(follower)), (Log(leader), Log(follower))
-        monkeypatch.setattr("bus.publisher.asyncio.sleep", counted)
+        assert time.monotonic() - killed_at < 1.0
+        assert connection.address != f"127.0.0.1:{cluster.nodes[0].port}"
+        await connection.client.flush()
 
-        async def publish_pair(number: int) -> None:
-            outcomes = await asyncio.gather(
-                publishers[0].publish_if_first(events.submitted(5000 + number, priority=4)),
-                publishers[1].publish_if_first(events.submitted(5000 + number, priority=6)),
-                return_exceptions=True,
-            )
-            (stored,) = [one for one in outcomes if isinstance(one, int)]
-            assert any(isinstance(one, AlreadyPublished) for one in outcomes)
-            for log in logs:
-                first = await log.first_submission(TENANT, events.id_of(5000 + number))
-                assert first is not None
-                assert first.sequence == stored
 
-        for number in range(1, pairs + 1):  # of many at once no two meet
-            await publish_pair(number)
-    assert undecided, "no publish was undecided, so this has shown nothing"
+@pytest.mark.slow
+async def test_the_copies_of_an_existing_stream_change_only_when_told(cluster: Cluster) -> None:
+    async with connect(cluster.target, name="tests") as connection:
+        js = connection.jetstream
+        await streams.ensure(js, 1)
+        await ensure_bucket(js, "acme", 1024, max_age=60.0, copies=1)
+
+        advice = await streams.ensure(js)
+        bucket_advice = await ensure_bucket(js, "acme", 1024, max_age=60.0)
+        assert len(advice) == 2
+        for text in (*advice, bucket_advice or ""):
+            assert "--replicas 3, or ILIOS_BUS_REPLICAS=3" in text
+
+        assert await streams.ensure(js, 3) == []
+        assert await ensure_bucket(js, "acme", 1024, max_age=60.0, copies=3) is None
+        for name in (streams.EVENTS, streams.DEAD_LETTERS, bucket_stream("acme")):
+            assert (await js.stream_info(name)).config.num_replicas == 3
+        with pytest.raises(BusMisconfigured, match=r"ILIOS_BUS_REPLICAS: .* 5 copies"):
+            await streams.ensure(js, 5)
+
+
+async def test_a_single_server_refuses_more_copies_than_it_can_store(
+    nats_server: NatsServer,
+) -> None:
+    async with connect(nats_server.url("operator"), name="tests") as connection:
+        with pytest.raises(BusMisconfigured, match=r"ILIOS_BUS_REPLICAS: .* 3 copies"):
+            await streams.ensure(connection.jetstream, 3)
+        assert await streams.ensure(connection.jetstream) == []
+        info = await connection.jetstream.stream_info(streams.EVENTS)
+        assert info.config.num_replicas == 1
+
+
+@pytest.mark.slow
+async def test_a_node_that_hangs_is_left_for_another(cluster: Cluster) -> None:
+    async with connect(cluster.target, name="tests") as connection:
+        hanging = cluster.node_at(int(connection.address.rpartition(":")[2]))
+        reconnected = asyncio.Event()
+        connection.on_reconnect(reconnected.set)
+        hanging.freeze()
+        try:
+            async with asyncio.timeout(25.0):
+                await reconnected.wait()
+        finally:
+            hanging.thaw()
+        assert connection.address != f"127.0.0.1:{hanging.port}"
+
+
+@pytest.mark.slow
+async def test_nothing_is_lost_or_doubled_when_the_leader_is_killed_under_load(
+    cluster: Cluster,
+) -> None:
+    async with connect(cluster.target, name="tests") as connection:
+        await streams.ensure(connection.jetstream)
+        reader = Reader(connection, "persister", "", (DocumentSubmitted,))
+        published: set[int] = set()
+        read: list[int] = []
+        gaps: list[float] = []
+        stop = asyncio.Event()
+
+        async def publish() -> None:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                published.add(await Publisher(connection).publish(events.submitted(number)))
+
+        async def consume() -> None:
+            last = time.monotonic()
+            async for sequence in _sequences(reader):
+                gaps.append(time.monotonic() - last)
+                last = time.monotonic()
+                read.append(sequence)
+
+        working = [asyncio.create_task(publish()), asyncio.create_task(consume())]
+        await wait_until(lambda: len(read) > 100)
+        leader = await cluster.leader(streams.EVENTS)
+        await _lead_consumer(connection, leader.name)
+        before = len(read)
+        await leader.kill()
+        killed_at = time.monotonic()
+        elected_at = await _next_leader(cluster, connection, leader.name)
+        await wait_until(lambda: len(read) > before + 200)
+        resumed = time.monotonic() - elected_at
+        stop.set()
+        await working[0]
+        await wait_until(lambda: published <= set(read))
+        working[1].cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
+        gap = f"elected after {elected_at - killed_at:.2f} s, longest gap {max(gaps):.2f} s"
+        assert resumed < 2.0, gap
+        assert len(read) == len(set(read))
+
+
+async def _sequences(reader: Reader) -> AsyncIterator[int]:
+    """Yield sequences as a part of the service reads them, which has a cursor."""
+    cursor = 0
+    while True:
+        try:
+            async with reader.read_after(cursor, 64) as session:
+                while True:
+                    for delivery in await session.fetch(64):
+                        if delivery.sequence > cursor:
+                            cursor = delivery.sequence
+                            yield cursor
+                    await delivery.ack()
+        except SequenceGap:
+            continue
+
+
+async def _lead_consumer(connection: Connection, node: str) -> None:
+    """Have a node lead the consumer, too."""
+
+    async def leads() -> bool:
+        info = await connection.jetstream.consumer_info(streams.EVENTS, "persister")
+        if info.cluster is not None and info.cluster.leader == node:
+            return True
+        body = json.dumps({"placement": {"preferred": node}}).encode()
+        subject = f"$JS.API.CONSUMER.LEADER.STEPDOWN.{streams.EVENTS}.persister"
+        await connection.client.request(subject, body, timeout=5.0)
+        await asyncio.sleep(0.5)
+        return False
+
+    await wait_until(leads)
+
+
+async def _next_leader(cluster: Cluster, connection: Connection, former: str) -> float:
+    """Wait until another node leads the log; return the time."""
+
+    async def is_elected() -> bool:
+        try:
+            async with asyncio.timeout(0.3):
+                info = await connection.jetstream.stream_info(streams.EVENTS)
+        except (nats.errors.Error, JetStreamError, TimeoutError):
+            return False
+        return info.cluster is not None and info.cluster.leader not in (None, former)
+
+    await wait_until(is_elected)
+    return time.monotonic()

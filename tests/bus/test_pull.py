@@ -13,7 +13,7 @@ from bus.consumers import LANES, Consumer, ensure_lanes
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
-from bus.pull import HEARTBEAT_TIMEOUT, Pull
+from bus.pull import HEARTBEAT, MISSED_HEARTBEATS, Pull
 from schemas.documents import DocumentSubmitted
 from tests import events
 from tests.bus.conftest import KillableServer
@@ -79,7 +79,7 @@ async def test_a_later_event_is_delivered_at_once(connection: Connection) -> Non
             taking = asyncio.create_task(puller.pop())
             await publish_events(connection, number, number)
             # Less than after which a lost request is sent again.
-            within = 0.9 * HEARTBEAT_TIMEOUT
+            within = 0.9 * MISSED_HEARTBEATS * HEARTBEAT
             delivery = await asyncio.wait_for(taking, within)
             assert delivery.sequence == number
             await delivery.ack()
@@ -109,7 +109,7 @@ async def test_a_request_the_server_forgot_is_made_again(
 ) -> None:
     """As after a lost message: no reply from the server, and no delivery."""
     monkeypatch.setattr("bus.pull.HEARTBEAT", 0.1)
-    monkeypatch.setattr("bus.pull.HEARTBEAT_TIMEOUT", 0.2)
+    monkeypatch.setattr("bus.pull.MISSED_HEARTBEATS", 2)
     await ensure_lanes(connection.jetstream, CONSUMER)
     puller = Puller(connection, 4)
     publish = connection.client.publish

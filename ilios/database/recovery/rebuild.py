@@ -301,8 +301,8 @@ async def _find_holes(connection: Connection, base: Path | None) -> str | None:
 @asynccontextmanager
 async def _connect_bus(settings: Settings) -> AsyncIterator[Connection]:
     """Connect to the configured bus, or start the embedded one; creates nothing on it."""
-    if settings.nats_url is not None:
-        async with connect(settings.nats_url.get_secret_value(), name="rebuild") as connection:
+    if settings.external_bus is not None:
+        async with connect(settings.external_bus, name="rebuild") as connection:
             await connection.check()
             # No lock shows whether the service runs on another machine.
             await Reader(connection, NAME, "", ()).ensure_only_reader()

@@ -91,7 +91,11 @@ async def convert_document(call: Call) -> BusAnswer:
                 outcome = await stack.enter_async_context(
                     edge.outcomes.watch(event.tenant, event.document_id, priority)
                 )
+            # With HTTP's, under the same key: a client that hangs up there does not cancel it.
+            ref = event.tenant, event.document_id
+            waited = stack.enter_context(edge.waited.waiting(ref))
             accepted = await accept_submission(call, submission)
+            waited.goes_on = True
         del submission, wanted
         call.members.clear()  # the bytes may be among them, and it waits for long
         document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)

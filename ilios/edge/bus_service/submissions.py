@@ -229,7 +229,11 @@ def _check_source(source: object, rules: UploadRules, name: object) -> None:
     """
     if not isinstance(source, dict):
         return
-    match source.get("kind"):
+    kind = source.get("kind")
+    for members in (Inline, Object):
+        if members.__struct_config__.tag == kind:
+            requests.reject_unknown(source, {"kind", *members.__struct_fields__}, "member")
+    match kind:
         case "url":
             requests.parse_json(_Address, source)
         case "stored":
@@ -237,9 +241,9 @@ def _check_source(source: object, rules: UploadRules, name: object) -> None:
             raise HttpProblem(400, "invalid_source", error)
         case "inline" if isinstance(data := source.get("data"), str):
             shown = clean_name(name if isinstance(name, str) else "")
-            size = len(data) // 4 * 3 - data[-2:].count("=")
-            if not size:
+            if not data:
                 raise rules.empty(shown)
+            size = len(data) // 4 * 3 - data[-2:].count("=")
             if size > MAX_INLINE_BYTES:
                 limits = Limits(max_file_bytes=MAX_INLINE_BYTES)
                 problem = rules.too_large(shown, size, limits)

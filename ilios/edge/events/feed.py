@@ -6,8 +6,8 @@ itself until it has caught up (``catch_up.py``), so what waits in memory is boun
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 from aiohttp import web
@@ -15,6 +15,7 @@ from aiohttp import web
 from bus import subjects
 from bus.errors import BusUnavailable
 from bus.reader import LOG_START, LogPosition
+from ilios.edge.client_slots import ClientSlots
 from ilios.edge.context import EventLog
 from ilios.edge.events.effects import Effects, Subject, parse
 from ilios.edge.events.public import PublicEvent
@@ -95,13 +96,12 @@ class Listener:
 
 
 class Feed:
-    """Listeners of one edge. ``limit`` is how many there may be."""
+    """Listeners of one edge, each in one of its slots."""
 
-    def __init__(self, log: EventLog, limit: int, *, multi_tenant: bool = False) -> None:
+    def __init__(self, log: EventLog, slots: ClientSlots) -> None:
         self.log = log
         self.effects = Effects(log)
-        self._limit = limit
-        self._tenant_limit = max(1, limit // 2) if multi_tenant else limit
+        self._slots = slots
         self._position: LogPosition = LOG_START
         self._listeners: dict[str, dict[Listener, None]] = {}
         self._by_name: dict[tuple[str, str], dict[Listener, None]] = {}
@@ -123,18 +123,24 @@ class Feed:
         :raises TooManyListeners: there is no place for it.
         :raises BusUnavailable: the log cannot be read.
         """
-        tenant = scope.tenant
-        if self._counts.total() >= self._limit or self._counts[tenant] >= self._tenant_limit:
-            raise TooManyListeners
-        listener = Listener(scope, names)
+        with self._slots.slot(scope.tenant) as may_listen:
+            if not may_listen:
+                raise TooManyListeners
+            with self._counted(scope.tenant):
+                await self._start()
+                listener = Listener(scope, names)
+                self._add(listener)
+                try:
+                    yield listener
+                finally:
+                    self._remove(listener)
+
+    @contextmanager
+    def _counted(self, tenant: str) -> Iterator[None]:
+        """Read the events of a tenant while the context is open."""
         self._counts[tenant] += 1
         try:
-            await self._start()
-            self._add(listener)
-            try:
-                yield listener
-            finally:
-                self._remove(listener)
+            yield
         finally:
             self._counts[tenant] -= 1
             if not self._counts[tenant]:
@@ -216,7 +222,10 @@ class Feed:
                     address = parse(message.subject)
                     if address is not None and self._is_wanted(address):
                         event = await self.effects.effect_of(message, address)
-                        if event is not None:
+                        if address.tenant not in self._counts:
+                            # Its last listener has left meanwhile; the next events are not read.
+                            self.effects.forget(address.tenant)
+                        elif event is not None:
                             self._hand_out(event, address)
                     self._position = LogPosition(message.sequence, message.stored_at)
             try:

@@ -79,7 +79,7 @@ def _document_data(event: DocumentEvent, name: EventName, at: datetime) -> Docum
         case _:
             pass
     if isinstance(event, LabelledEvent):
-        more |= {"reference": event.reference, "metadata": event.metadata}
+        more |= _labels(event)
     return DocumentEventData(
         id=event.document_id,
         status=status,
@@ -94,7 +94,11 @@ def _batch_data(event: BatchEvent, at: datetime) -> BatchEventData:
     match event:
         case BatchSubmitted():
             return BatchEventData(
-                batch_id=event.batch_id, status="pending", at=instant, total=len(event.documents)
+                batch_id=event.batch_id,
+                status="pending",
+                at=instant,
+                total=len(event.documents),
+                **_labels(event),
             )
         case BatchProgressed():
             return BatchEventData(
@@ -114,6 +118,12 @@ def _batch_data(event: BatchEvent, at: datetime) -> BatchEventData:
                 total=event.total,
                 completed=event.completed,
                 failed=event.failed,
+                **_labels(event),
             )
         case _:
             raise TypeError(f"{type(event).__name__} is not shown to clients")
+
+
+def _labels(event: LabelledEvent | BatchSubmitted | BatchCompleted) -> dict[str, Any]:
+    """Return the labels as the states of documents and batches have them."""
+    return {"reference": event.reference, "client_metadata": event.metadata}

@@ -114,9 +114,12 @@ def ticket_tenant(request: web.Request) -> str | None:
 
 
 def _scope(tenant: str, wanted: TicketWanted) -> Scope:
-    for name, code in ((wanted.document_id, "document_id"), (wanted.batch_id, "batch_id")):
+    for name, code, member in (
+        (wanted.document_id, "invalid_document_id", "documentId"),
+        (wanted.batch_id, "invalid_batch_id", "batchId"),
+    ):
         if name is not None and not is_id(name):
-            raise HttpProblem(400, f"invalid_{code}", f"{code} is not the form of an id")
+            raise HttpProblem(400, code, f"{member} must be the id of a document or a batch")
     if wanted.document_id is not None and wanted.batch_id is not None:
         raise HttpProblem(
             400, "invalid_batch_id", "A ticket is for a document or for a batch, not for both"

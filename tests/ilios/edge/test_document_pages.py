@@ -8,6 +8,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from bus.errors import BusUnavailable
+from ilios.api_keys import tenant_of
 from schemas.documents import DocumentCompleted, DocumentFailed
 from schemas.pages import PageLine, PagesState
 from schemas.results import PageResult, ResultHead
@@ -17,6 +18,7 @@ from tests.waiting import wait_until
 PAGES = f"/v1/documents/{ID}/pages"
 FOLLOW = {"follow": "true"}
 NAME = ("default", ID)
+KEYS = ("one-key", "another-key")
 
 
 def page(index: int, text: str) -> PageResult:
@@ -170,6 +172,19 @@ async def test_too_many_clients_that_follow_are_refused_and_others_are_served(
             assert answer.status == 200
 
 
+async def test_one_of_several_tenants_leaves_room_for_others_that_follow(world: World) -> None:
+    first, second = (record(tenant=tenant_of(key), state="pending") for key in KEYS)
+    client = await world.serve(*KEYS, max_followers=2)
+    world.reads.add(first)
+    world.reads.add(second)
+    greedy, other = ({"Authorization": f"Bearer {key}"} for key in KEYS)
+    async with client.get(PAGES, params=FOLLOW, headers=greedy):
+        async with client.get(PAGES, params=FOLLOW, headers=greedy) as refused:
+            assert refused.status == 503
+        async with client.get(PAGES, params=FOLLOW, headers=other) as answer:
+            assert answer.status == 200
+
+
 async def test_a_client_that_follows_is_let_go_when_the_edge_stops(world: World) -> None:
     client = await world.serve(poll_interval=60.0)
     world.reads.add(record(state="pending"))
@@ -188,7 +203,7 @@ async def test_a_removed_document_has_no_pages(world: World, state: str) -> None
 
 
 async def test_nobody_reads_the_pages_of_another_tenant(world: World) -> None:
-    client = await world.serve("one-key", "another-key")
+    client = await world.serve(*KEYS)
     world.pages.draft(*NAME, page(0, "one"))
     headers = {"Authorization": "Bearer one-key"}
     async with client.get(PAGES, headers=headers, params=FOLLOW) as answer:

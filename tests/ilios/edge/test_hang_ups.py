@@ -1,16 +1,21 @@
 """A client that hangs up has its document cancelled where it prefers that, and nobody waits."""
 
 import asyncio
+from base64 import b64encode
 from typing import Any
 
+import msgspec
 import pytest
 
 from bus.errors import BusUnavailable
 from bus.log import NewestEvent
+from bus.micro import Request
 from ilios.edge import connection, hang_ups
+from ilios.edge.bus_service.described import STATUS_HEADER
+from ilios.edge.bus_service.service import BusDoor
 from ilios.edge.publishing import HEADER
 from schemas.documents import DocumentCancelled, DocumentSubmitted
-from tests.ilios.edge.world import World, file_part, multipart_form, post_request
+from tests.ilios.edge.world import PDF, World, file_part, multipart_form, post_request
 from tests.waiting import wait_until
 
 PREFERENCE = "Prefer: cancel-on-disconnect"
@@ -212,3 +217,23 @@ async def test_after_the_answer_a_connection_is_used_on_and_closing_it_cancels_n
     writer.close()
     await goes_on(world)
     assert len(submitted(world)) == 2
+
+
+async def test_a_request_on_the_bus_for_the_same_document_keeps_it_going(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = world.edge()
+    monkeypatch.setattr(world, "edge", lambda *_, **__: edge)
+    await world.serve()
+    first = await Waiting(world).begin(PREFERENCE, KEY)
+    source = {"kind": "inline", "data": b64encode(PDF).decode()}
+    members = msgspec.json.encode({"source": source, "file_name": "paper.pdf"})
+    asked = Request("convert", "ilios.api.convert.default", members, {HEADER: "once"})
+    door = BusDoor(edge)
+    answering = asyncio.create_task(door.handle(asked))
+    await wait_until(lambda: world.outcomes.count == 2)
+    await first.hang_up()
+    door.close()
+    reply = await answering
+    assert (reply.headers[STATUS_HEADER], reply.headers["Idempotent-Replayed"]) == ("202", "true")
+    await goes_on(world)

@@ -60,7 +60,7 @@ async def test_a_list_has_the_statuses_of_documents_page_by_page(
     record = await db.reads.document("default", events.id_of(2))
     assert record
     world.reads.add(record)
-    async with client.get(f"/api/documents/status/{record.document_id}") as status:
+    async with client.get(f"{DOCUMENTS}/{record.document_id}") as status:
         assert failed == await status.json()
     rest = await get(client, DOCUMENTS, limit=2, cursor=first["next"])
     assert numbers(rest) == [1]

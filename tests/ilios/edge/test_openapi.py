@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -19,8 +19,10 @@ from ilios.edge import accept, auth, pages, publishing
 from ilios.edge.app import DECLARED as OPERATIONS
 from ilios.edge.app import make_app
 from ilios.edge.errors import CODES, OTHER_CODES, HttpProblem
+from ilios.edge.events.streams import EVENT_STREAM
 from ilios.edge.openapi import EXTRA_SCHEMAS, PROBLEM, describe
 from ilios.edge.operation import ID_SCHEMA, IDEMPOTENCY_KEY, JSON, MARKDOWN, OCTET_STREAM, Operation
+from schemas.event_replies import BatchEventData, DocumentEventData, EventName, ResetData
 from schemas.ids import is_id
 from schemas.replies import Problem
 from schemas.service_replies import HealthReport
@@ -32,7 +34,8 @@ from tests.ilios.edge.world import World, record
 def narrowed(description: dict[str, Any]) -> dict[str, Any]:
     """Return the description with each problem held to its status and to the codes listed for it.
 
-    What is served has one type for all problems, for the sake of generated clients.
+    What is served has one type for all problems, and text for a stream of events, for the sake of
+    generated clients. Here that text is each of its events.
     """
     description = msgspec.json.decode(msgspec.json.encode(description))
     for operation in OPERATIONS:
@@ -45,6 +48,9 @@ def narrowed(description: dict[str, Any]) -> dict[str, Any]:
             if JSON in answers[str(status)]["content"] and status in operation.responses:
                 content = operation.responses[status].content
                 answers[str(status)]["content"][JSON]["schema"] = _reference(content[JSON])
+        for answer in answers.values():
+            if EVENT_STREAM in answer.get("content", {}):
+                answer["content"][EVENT_STREAM]["schema"] = SERVER_SENT_EVENT
     return description
 
 
@@ -52,6 +58,20 @@ def _reference(kind: type[Struct]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 
+SERVER_SENT_EVENT = {
+    "type": "object",
+    "required": ["event", "data", "id"],
+    "properties": {
+        "event": {"enum": [*get_args(EventName), "reset"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": JSON,
+            "contentSchema": {
+                "anyOf": [_reference(one) for one in (DocumentEventData, BatchEventData, ResetData)]
+            },
+        },
+    },
+}
 EDGE = Path(auth.__file__).parent
 DESCRIBED = describe(OPERATIONS)
 STRICT = narrowed(DESCRIBED)
@@ -351,7 +371,7 @@ async def test_an_upload_is_answered_as_described(world: World) -> None:
 
 async def test_a_batch_is_answered_as_described(world: World) -> None:
     client = await world.serve()
-    for name in ("batchStatus", "downloadBatch"):
+    for name in ("batchStatus", "getBatch", "downloadBatch"):
         await asked(client, name, 404)
         await asked(client, name, 400, id="wrong")
     data = FormData()
@@ -359,7 +379,9 @@ async def test_a_batch_is_answered_as_described(world: World) -> None:
     batch = await asked(client, "submitBatch", 202, data=data)
     of_it = {"id": batch["batchId"]}
     await asked(client, "batchStatus", 200, **of_it)
-    await asked(client, "batchStatus", 200, params={"details": "true"}, **of_it)
+    details = {"params": {"details": "true"}, **of_it}
+    state = await asked(client, "batchStatus", 200, **details)
+    assert await asked(client, "getBatch", 200, **details) == state
     await asked(client, "batchStatus", 400, params={"details": "maybe"}, **of_it)
     await asked(client, "downloadBatch", 400, **of_it)
     await asked(client, "downloadBatch", 400, params={"format": "rar"}, **of_it)

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from bus.diagnostics import PublishStats
+from bus.target import Target
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.server import ListeningSockets
 from ilios.edge_process import child, messages, process
@@ -29,7 +30,7 @@ async def healthy() -> HealthReport:
 
 
 def start(state: State) -> Start:
-    return Start(b"", "nats://localhost", None, [], [], state)
+    return Start(b"", Target(servers=("nats://localhost",)), None, [], [], state)
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ def test_all_publishers_together_leave_room_for_service_and_operator(tmp_path: P
     for tenants in (1, 2, 50, 500):
         names = [f"k{number:016x}" for number in range(tenants)]
         made = users.Users(tmp_path, names)
-        text = (tmp_path / users.PUBLISHERS).read_text()
+        text = made.publisher_accounts
         allowed = [int(line.split()[1]) for line in text.splitlines() if "max_connections" in line]
         assert len(allowed) == tenants
         assert sum(allowed) + users.RESERVED_CONNECTIONS <= made.max_connections

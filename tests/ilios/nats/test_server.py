@@ -211,7 +211,7 @@ async def test_another_process_with_a_reused_pid_is_left_alone(tmp_path: Path) -
 async def varz(server: NatsServer) -> dict[str, Any]:
     """Run the same configuration with a monitoring port, and ask it what is in force."""
     process = await asyncio.create_subprocess_exec(
-        module._binary(),
+        module.binary(),
         "-c",
         str(server._users.configuration),
         "-m",
@@ -270,7 +270,7 @@ def slow_server(
     program = directory / "nats-server"
     program.write_text(SLOW_PROGRAM.format(python=sys.executable, work=work))
     program.chmod(0o700)
-    monkeypatch.setattr(module, "_binary", lambda: str(program))
+    monkeypatch.setattr(module, "binary", lambda: str(program))
     return NatsServer(
         directory / "nats", 0, ready_within=ready_within, recovered_within=recovered_within
     )

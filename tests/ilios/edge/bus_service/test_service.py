@@ -151,6 +151,23 @@ async def test_a_body_cannot_name_another_tenant_than_the_subject(world: World) 
     assert (status(reply), code(reply)) == (401, "unauthorized")
 
 
+@pytest.mark.parametrize(
+    ("source", "refused"),
+    [
+        ({"kind": "inline", "data": "!!"}, "invalid_source"),
+        ({"kind": "inline", "data": ""}, "empty_file"),
+        ({"kind": "inline", "data": "YQ==", "digest": "a"}, "unknown_field"),
+        ({"kind": "object", "name": "a.pdf", "bucket": "b"}, "unknown_field"),
+        ({"kind": "url", "url": "https://example.com/a.pdf", "name": "b"}, "unknown_field"),
+    ],
+)
+async def test_a_source_that_is_none_is_refused_with_its_reason(
+    world: World, source: dict[str, str], refused: str
+) -> None:
+    reply = await BusDoor(world.edge()).handle(request("submit", {"source": source}))
+    assert (status(reply), code(reply)) == (400, refused)
+
+
 async def test_an_id_of_the_client_is_taken_once(world: World) -> None:
     door = BusDoor(world.edge())
     chosen = SUBMISSION | {"document_id": ID}

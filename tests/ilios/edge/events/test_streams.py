@@ -97,6 +97,19 @@ async def test_a_document_is_told_from_its_submission_to_its_end(
         assert (response.status, response.content_type) == (200, "text/event-stream")
 
 
+async def test_labels_have_the_names_that_states_have(world: World, publisher: Publisher) -> None:
+    labels: dict[str, Any] = {"reference": "case 3", "metadata": {"a": 1}}
+    client = await world.serve()
+    async with opened(client, "/v1/events") as stream:
+        await wait_until(lambda: bool(stream.events))
+        published: list[Any] = [events.submitted(), events.failed(), batch_events.submitted(), LAST]
+        for event in published:
+            await publish(publisher, structs.replace(event, **labels))
+        await wait_until(lambda: "batch.completed" in stream.names)
+    for one in stream.events[1:]:
+        assert (one.data["reference"], one.data["clientMetadata"]) == ("case 3", {"a": 1})
+
+
 @pytest.mark.parametrize("given", ["nonsense", "of another stream"])
 async def test_an_id_that_is_not_of_the_stream_gets_the_present_state(
     world: World, publisher: Publisher, given: str
