@@ -10,6 +10,7 @@ from pathlib import Path
 import nats.errors
 from nats.js.errors import Error as JetStreamError
 
+from bus import streams
 from bus.connection import connect
 from bus.target import Target
 from ilios.nats.server import binary
@@ -40,8 +41,8 @@ class Node:
         """The URL by which other nodes reach this one."""
         return f"nats://127.0.0.1:{self._route_port}"
 
-    def configure(self, others: Sequence["Node"]) -> None:
-        """Write the configuration."""
+    def configure(self, others: Sequence["Node"], sync: str) -> None:
+        """Write the configuration. ``sync`` is how often the node writes to its disk."""
         routes = ", ".join(f'"{node.route}"' for node in others)
         cluster = f"""
             cluster {{ name: tests, host: 127.0.0.1, port: {self._route_port}, routes: [{routes}] }}
@@ -53,7 +54,10 @@ class Node:
             port: {self.port}
             {cluster if others else ""}
             max_payload: 1MB
-            jetstream {{ store_dir: "{self._directory}", strict: true, max_file_store: 4GB }}
+            jetstream {{
+              store_dir: "{self._directory}", strict: true
+              max_file_store: 4GB, sync_interval: {sync}
+            }}
             feature_flags {{ js_ack_fc_v2: false }}
             accounts {{
               A {{ jetstream: enabled, users: [{{ user: {USER}, password: {PASSWORD} }}] }}
@@ -78,15 +82,21 @@ class Node:
             self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
 
-    def freeze(self) -> None:
-        """Stop the process, whose connections stay open."""
+    async def pause(self) -> None:
+        """Stop the process until ``resume``; its connections stay open."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
+        await wait_until(self._is_paused)  # a signal is delivered when the process has a turn
 
-    def thaw(self) -> None:
-        """Let the process go on."""
+    def resume(self) -> None:
+        """Let a paused process go on, with what it has been sent meanwhile."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)
+
+    def _is_paused(self) -> bool:
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
 
 
 class Cluster:
@@ -103,8 +113,12 @@ class Cluster:
     @property
     def urls(self) -> str:
         """The URLs of all nodes as text, with the credentials in the first."""
-        first, *others = (node.url for node in self.nodes)
-        return ",".join((first.replace("//", f"//{USER}:{PASSWORD}@"), *others))
+        first, *others = self.nodes
+        return ",".join((self.url_of(first), *(node.url for node in others)))
+
+    def url_of(self, node: Node) -> str:
+        """Return the URL of a node, with the credentials."""
+        return node.url.replace("//", f"//{USER}:{PASSWORD}@")
 
     def node_at(self, port: int) -> Node:
         """Return the node with a port."""
@@ -135,13 +149,37 @@ class Cluster:
         (found,) = (node for node in self.nodes if node.name == info.cluster.leader)
         return found
 
+    async def followers(self, stream: str) -> list[Node]:
+        """Return the other nodes."""
+        leader = await self.leader(stream)
+        return [node for node in self.nodes if node is not leader]
+
+    def target_of(self, node: Node) -> Target:
+        """Return one node, and the credentials."""
+        return Target(servers=(node.url,), user=USER, password=PASSWORD)
+
+    async def create_streams(self) -> None:
+        """Create the streams of ilios on all nodes, and wait until each has them."""
+
+        async def are_current() -> bool:
+            async with connect(self.target, name="tests") as connection:
+                await streams.ensure(connection.jetstream, len(self.nodes))
+                found = (await connection.jetstream.stream_info(streams.EVENTS)).cluster
+            if found is None or not found.leader or not found.replicas:
+                return False
+            return all(replica.current for replica in found.replicas)
+
+        await wait_until(are_current, READY_TIMEOUT)
+
 
 @asynccontextmanager
-async def running_cluster(directory: Path, size: int = 3) -> AsyncIterator[Cluster]:
-    """Run a cluster while the context is open."""
+async def running_cluster(
+    directory: Path, size: int = 3, *, sync: str = "2m"
+) -> AsyncIterator[Cluster]:
+    """Run a cluster while the context is open; the longer ``sync``, the faster are its events."""
     nodes = [Node(f"node{number}", directory / f"node{number}") for number in range(size)]
     for node in nodes:
-        node.configure([other for other in nodes if other is not node])
+        node.configure([other for other in nodes if other is not node], sync)
     cluster = Cluster(nodes)
     try:
         for node in nodes:

@@ -1,9 +1,10 @@
 """The log of a cluster: what was acknowledged is found by every node, also by one that lags."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from bus.log import Log, NewestEvent
 from bus.publisher import Publisher
 from bus.stored_messages import DirectGet
 from tests import events
-from tests.bus.cluster import Cluster, running_cluster
+from tests.clusters import Cluster, running_cluster
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -26,22 +27,22 @@ BURST, ASKED = 3000, 100
 MOST_BURSTS = 30
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster that the tests have in common; none ends a node."""
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    """A cluster with the streams on all nodes."""
+    async with running_cluster(tmp_path) as cluster:
+        await cluster.create_streams()
         yield cluster
 
 
 @asynccontextmanager
 async def leader_and_follower(cluster: Cluster) -> AsyncIterator[tuple[Connection, Connection]]:
     """Connect to the node that leads the log, and to another one."""
-    async with connect(cluster.nodes[0].url, name="test") as connection:
-        leader = await cluster.leader(connection)
-        follower, _ = await cluster.followers(connection)
+    leader = await cluster.leader(streams.EVENTS)
+    follower, _ = await cluster.followers(streams.EVENTS)
     async with (
-        connect(leader.url, name="leader") as first,
-        connect(follower.url, name="follower") as second,
+        connect(cluster.target_of(leader), name="leader") as first,
+        connect(cluster.target_of(follower), name="follower") as second,
     ):
         yield first, second
 

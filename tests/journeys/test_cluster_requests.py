@@ -1,7 +1,7 @@
 """The service on a log of three nodes: edges at different nodes, and a log without a leader."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from bus.connection import connect
+from bus import streams
 from bus.diagnostics import PublishStats
 from bus.target import Target
 from ilios.database.sqlite import DamageMonitor
@@ -21,7 +21,7 @@ from ilios.integrity.faults import Faults
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings import environ, transfer
 from schemas.service_replies import HealthReport
-from tests.bus.cluster import Cluster, running_cluster
+from tests.clusters import Cluster, running_cluster
 from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import ServiceClient, billed_documents, document_states
 from tests.waiting import wait_until
@@ -34,8 +34,9 @@ SUBMIT = "/api/documents/submit"
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with running_cluster(tmp_path / "cluster", "always") as cluster:
+async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with running_cluster(tmp_path / "cluster", sync="always") as cluster:
+        await cluster.create_streams()
         yield cluster
 
 
@@ -79,14 +80,14 @@ async def test_one_key_at_two_edges_of_different_nodes_is_one_document(
 ) -> None:
     data, (first, second, _) = tmp_path / "data", cluster.nodes
     settings = {
-        "NATS_URL": first.url,
+        "NATS_URL": cluster.url_of(first),
         "ILIOS_EDGE_PROCESSES": "1",
         "ILIOS_LOG_LEVEL": "debug",
     }
     places = asyncio.Semaphore(AT_ONCE)
     async with (
         running_service(data, **settings) as service,
-        edge_beside(data, second.url) as other,
+        edge_beside(data, cluster.url_of(second)) as other,
         aiohttp.ClientSession() as session,
     ):
 
@@ -117,17 +118,16 @@ async def test_a_log_without_a_leader_is_unhealthy_and_loses_nothing(
     tmp_path: Path, cluster: Cluster
 ) -> None:
     data = tmp_path / "data"
-    async with connect(cluster.nodes[0].url, name="test") as connection:
-        ours, other = await cluster.followers(connection)
-        leader = await cluster.leader(connection)
+    ours, other = await cluster.followers(streams.EVENTS)
+    leader = await cluster.leader(streams.EVENTS)
     async with (
-        running_service(data, NATS_URL=ours.url) as service,
+        running_service(data, NATS_URL=cluster.url_of(ours)) as service,
         ServiceClient(service) as client,
     ):
         assert await client.is_accepted()
         assert await is_healthy(service)
-        other.kill()
-        leader.kill()
+        await other.kill()
+        await leader.kill()
 
         async def names_the_bus() -> bool:
             return "bus: " in await client.health_error()
@@ -137,8 +137,8 @@ async def test_a_log_without_a_leader_is_unhealthy_and_loses_nothing(
         refused = await client.submit()
         assert refused.status == 503
         assert int(refused.headers["Retry-After"]) > 0
-        other.start()
-        leader.start()
+        await other.start()
+        await leader.start()
         await wait_until(lambda: is_healthy(service), within=WITHIN)
         assert await client.is_accepted()
         await wait_until(lambda: client.accepted_texts.keys() <= completed(data), within=WITHIN)
