@@ -13,6 +13,7 @@ from schemas.documents import (
     Blob,
     DocumentConverted,
     DocumentEvent,
+    DocumentFailed,
     DocumentFetched,
     DocumentSubmitted,
     Stored,
@@ -65,6 +66,21 @@ def fetched_event(document: DocumentRecord) -> DocumentFetched | None:
         reference=document.reference,
         metadata=document.metadata,
         deadline=document.deadline,
+    )
+
+
+def failed_event(document: DocumentRecord, code: str, reason: str) -> DocumentFailed:
+    """Return the failure of an unfinished document, which may be submitted again."""
+    return DocumentFailed(
+        tenant=document.tenant,
+        document_id=document.document_id,
+        priority=document.priority,
+        requeues=document.requeues,
+        code=code,
+        reason=reason,
+        retryable=True,
+        reference=document.reference,
+        metadata=document.metadata,
     )
 
 

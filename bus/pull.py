@@ -30,6 +30,7 @@ MISSED_HEARTBEATS = 2.5  # after which a request is lost and sent again
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # per request, so that large events do not pile up in memory
 REJECTED_PAUSE = 0.25  # seconds before the next request after a rejected one
 FILL_TIMEOUT = 1.0  # seconds for open requests to be filled on closing
+FILL_PAUSE = 0.02  # seconds between questions whether they are
 DRAIN_TIMEOUT = 2.0  # seconds for outstanding deliveries to arrive on closing
 
 # Filled after all earlier requests, or refused by a status behind all that was sent to them.
@@ -171,14 +172,16 @@ class Pull:
         What it counts as delivered but has not sent when the subscription ends would be dropped,
         and delivered again only after the acknowledgement deadline.
         """
-        self._last_status = _REQUESTS_PENDING_STATUS
-        while self._outstanding and self._last_status == _REQUESTS_PENDING_STATUS:
+        while self._outstanding:
             self._last_answered.clear()
             self._outstanding += 1
             await self._connection.client.publish(
                 self._subject, _LAST_REQUEST, reply=self._last_inbox
             )
             await self._last_answered.wait()
+            if self._last_status != _REQUESTS_PENDING_STATUS:
+                return
+            await asyncio.sleep(FILL_PAUSE)
 
     def _free_capacity(self) -> int:
         return self._max_capacity() - len(self.buffer) - self._outstanding

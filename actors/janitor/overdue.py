@@ -5,11 +5,12 @@ from datetime import UTC
 
 import structlog
 
+from actors import publishable
 from actors.deadlines import Deadlines
 from actors.ports import OverdueQueries
 from bus.errors import BusFull, BusUnavailable
 from bus.publisher import Publisher
-from schemas.documents import EXPIRED, DocumentFailed
+from schemas.documents import EXPIRED
 from schemas.records import DocumentRecord
 from schemas.replies import format_instant
 
@@ -71,17 +72,6 @@ class OverdueDocuments:
     async def _fail(self, document: DocumentRecord) -> None:
         assert document.deadline is not None  # by which it was found
         deadline = format_instant(document.deadline.astimezone(UTC))
-        await self._publisher.publish(
-            DocumentFailed(
-                tenant=document.tenant,
-                document_id=document.document_id,
-                priority=document.priority,
-                requeues=document.requeues,
-                code=EXPIRED,
-                reason=f"The document was not converted by its deadline, {deadline}.",
-                retryable=True,
-                reference=document.reference,
-                metadata=document.metadata,
-            )
-        )
+        reason = f"The document was not converted by its deadline, {deadline}."
+        await self._publisher.publish(publishable.failed_event(document, EXPIRED, reason))
         log.info("document expired", tenant=document.tenant, document_id=document.document_id)

@@ -240,17 +240,7 @@ class StuckDocuments:
 
     async def _give_up(self, document: DocumentRecord, code: str, reason: str) -> _Outcome:
         await self._publisher.publish(
-            DocumentFailed(
-                tenant=document.tenant,
-                document_id=document.document_id,
-                priority=document.priority,
-                requeues=document.requeues,
-                code=code,
-                reason=f"{reason} Submit it again.",
-                retryable=True,
-                reference=document.reference,
-                metadata=document.metadata,
-            )
+            publishable.failed_event(document, code, f"{reason} Submit it again.")
         )
         log.error(
             "document given up",

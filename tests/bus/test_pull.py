@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -190,9 +191,18 @@ async def test_a_pull_ends_also_when_the_server_holds_its_events_back(
 ) -> None:
     monkeypatch.setattr("bus.consumers.MAX_ACK_PENDING", 2)
     monkeypatch.setattr("bus.pull.FILL_TIMEOUT", 0.1)
-    await publish_events(connection, 1, 9)
-    async with asyncio.timeout(10), pulling(connection, 4) as puller:
+    await publish_events(connection, 1, 4)
+    publish, asked = connection.client.publish, 0
+
+    async def counted(*arguments: Any, **more: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await publish(*arguments, **more)
+
+    async with asyncio.timeout(10), pulling(connection, 9) as puller:
         await wait_until(lambda: len(puller.pull.buffer) == 2)
+        monkeypatch.setattr(connection.client, "publish", counted)
+    assert 0 < asked < 20, "it is not asked in a tight loop"
     assert await delivered_count(connection) == 2
 
 

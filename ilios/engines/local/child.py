@@ -25,6 +25,7 @@ from ilios.engines.local import exit_status
 from ilios.engines.local.limits import MIB, EngineLimits
 from ilios.engines.local.protocol import (
     MAX_DRAFT_CHARS,
+    MAX_DRAFTS,
     Broken,
     Converted,
     Counted,
@@ -54,6 +55,9 @@ from schemas.results import PageResult
 
 PROGRESS_EVERY = 0.2
 """Seconds between two progress messages; a fast document has hundreds of pages per second."""
+
+DRAFTS_BURST, DRAFTS_PER_SECOND = 20, 5
+"""Messages with drafts at once, and per second after that; further pages wait for the next one."""
 
 HEARTBEAT_BYTES = 4 * MIB
 """Bytes hashed between two heartbeats: a large file may be on a slow disk."""
@@ -176,7 +180,7 @@ def _wear() -> Wear:
     return Wear(confinement.resident_bytes(), confinement.address_space_low())
 
 
-class _Reports(PageListener):
+class Reports(PageListener):
     """Sends the progress of a conversion to the engine, and drafts of its pages."""
 
     def __init__(self, answers: int, *, drafts: bool) -> None:
@@ -184,6 +188,8 @@ class _Reports(PageListener):
         self._last_sent, self._complete = 0.0, False
         self.wants_drafts = drafts
         self._left = MAX_DRAFT_CHARS if drafts else 0
+        self._began, self._drafts_sent = time.monotonic(), 0
+        self._unsent: dict[int, PageResult] = {}
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
@@ -193,11 +199,19 @@ class _Reports(PageListener):
             write_answer(self._answers, Progress(done, total))
 
     def drafted(self, pages: Sequence[PageResult]) -> None:
-        if not self._left:
+        for page in pages:
+            self._unsent.pop(page.index, None)
+            self._unsent[page.index] = page
+        while len(self._unsent) > MAX_DRAFTS:
+            del self._unsent[next(iter(self._unsent))]
+        allowed = DRAFTS_BURST + DRAFTS_PER_SECOND * (time.monotonic() - self._began)
+        if not self._left or self._drafts_sent >= allowed:
             return
-        fitted = fit_pages([ConvertedPage(page) for page in pages])
+        fitted = fit_pages([ConvertedPage(page) for page in self._unsent.values()])
+        self._unsent.clear()
         self._left = max(0, self._left - sum(text_sizes(fitted).values()))
         if self._left:
+            self._drafts_sent += 1
             write_answer(self._answers, Drafts(tuple(page.result for page in fitted)))
 
 
@@ -211,7 +225,7 @@ def _convert(
         reading = msgspec.structs.replace(task, portion=portion)
 
     convert = registry.load_converter(content_type)
-    converted = convert(path, limits, _Reports(answers, drafts=task.drafts), reading)
+    converted = convert(path, limits, Reports(answers, drafts=task.drafts), reading)
     pages = fit_pages(converted.pages)
     markdown = sum(len(page.result.markdown.encode()) for page in pages)
     for what, size in (text_sizes(pages) | {"Markdown": markdown}).items():

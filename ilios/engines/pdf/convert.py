@@ -80,6 +80,7 @@ def _convert(
             progress(done, total)
 
         _show_first(path, document, portion.of(selected), appearances, progress)
+        beat()  # or a slow first page would have half of its time
         scans = PageReader(beat, reading.languages, len(selected), reading.spent.pictures)
         reader = DocumentReader(
             document,

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from actors.engines import PageListener
-from ilios.engines.local.answer_checks import AnswerChecker, ImplausibleAnswer
+from ilios.engines.local import child
+from ilios.engines.local.answer_checks import MESSAGE_BURST, AnswerChecker, ImplausibleAnswer
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
-from ilios.engines.local.protocol import MAX_DRAFT_CHARS, Drafts, ToMarkdown
+from ilios.engines.local.protocol import MAX_DRAFT_CHARS, Answer, Drafts, ToMarkdown
 from ilios.engines.pages import BATCH_PAGES
 from schemas.options import PageRange
 from schemas.results import PageImage, PageResult
@@ -91,6 +92,19 @@ def test_drafts_without_end_are_implausible() -> None:
     check.check(draft(0, "x" * (MAX_DRAFT_CHARS // 2)))
     with pytest.raises(ImplausibleAnswer):
         check.check(draft(0, "x" * MAX_DRAFT_CHARS))
+
+
+def test_a_child_that_recognises_pages_fast_stays_within_the_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check, sent = checker(ToMarkdown(drafts=True)), list[Answer]()
+    monkeypatch.setattr(child, "write_answer", lambda _, answer: sent.append(answer))
+    reports = child.Reports(0, drafts=True)
+    for number in range(MESSAGE_BURST * 5):
+        reports.drafted([PageResult(index=number, markdown="text")])
+    for answer in sent:
+        check.check(answer)
+    assert sent
 
 
 def test_a_draft_with_a_name_for_an_image_is_implausible() -> None:
