@@ -39,12 +39,11 @@ async def test_three_hosts_try_an_event_as_often_as_one(connection: Connection) 
         found = await stored.last("ilios.attempts.>")
         return found is not None and msgspec.json.decode(found.body, type=Tally).failures > 0
 
-    hosts[0].script(fail)
+    for host in hosts:
+        host.script(*[fail] * 12)
     await publish_events(connection, 1)
     async with running_in_background(hosts[0].run):
         await wait_until(has_failed)
-    for host in hosts:
-        host.script(*[fail] * 12)
     async with (
         running_in_background(hosts[1].run),
         running_in_background(hosts[2].run),
