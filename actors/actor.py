@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
+from actors.attempts import Attempts, SharedCounts
 from actors.backoff import Backoff
 from actors.errors import (
     UNSUPPORTED_OPTION_TIMEOUT,
@@ -68,12 +70,13 @@ class Actor(ABC, Generic[EventT]):
         slots: FairSlots | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
         unsupported_option_timeout: float = UNSUPPORTED_OPTION_TIMEOUT,
+        counts: SharedCounts | None = None,
     ) -> None:
         """Handle ``concurrency`` events at a time, and ``urgent_reserve`` more that are urgent.
 
         With ``other_tenants_reserve`` a tenant has at most ``concurrency``, and so many more are
         for others. Events that ``needs_slot`` are handled in ``slots`` instead. A consumer that has
-        to be created again begins after ``ended_floor``.
+        to be created again begins after ``ended_floor``. ``counts`` is for several hosts.
         """
         self._connection = connection
         self._ended_floor = ended_floor
@@ -84,8 +87,8 @@ class Actor(ABC, Generic[EventT]):
         self._other_tenants_reserve = other_tenants_reserve
         self._slots = slots
         self._unsupported_option_timeout = unsupported_option_timeout
-        self._failures: dict[int, int] = {}  # sequence on the log -> attempts that failed here
-        self._uncounted: dict[int, int] = {}  # ... -> deliveries that cannot have crashed it
+        self._attempts = Attempts(self.consumer.name, counts)
+        self._uncounted: dict[int, int] = {}  # sequence on the log -> deliveries without a crash
         self._busy: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -320,7 +323,8 @@ class Actor(ABC, Generic[EventT]):
             log.warning("event given back", reason=retry.reason, after=after)
             await delivery.nak(after)
             return
-        failures = self._failures.get(delivery.sequence, 0) + 1
+        tally = await self._attempts.read(delivery)
+        failures = tally.failures + 1
         steps = self.consumer.backoff
         if failures > len(steps):
             log.warning("event given up", reason=retry.reason)
@@ -331,7 +335,7 @@ class Actor(ABC, Generic[EventT]):
                 final = Reject("gave_up", reason, retryable=True)
             await self._give_up(event, delivery, final, retry.reason)
             return
-        self._failures[delivery.sequence] = failures
+        await self._attempts.record(delivery, replace(tally, failures=failures))
         after = steps[failures - 1] if retry.after is None else retry.after
         log.warning("attempt failed", reason=retry.reason, after=after)
         await delivery.nak(after)
@@ -339,7 +343,7 @@ class Actor(ABC, Generic[EventT]):
     async def _give_up(
         self, event: DocumentEvent, delivery: Delivery, rejection: Reject, cause: str | None = None
     ) -> None:
-        failures = self._failures.get(delivery.sequence, 0)
+        failures = (await self._attempts.read(delivery)).failures
         await self._dead_letters.publish(
             self.consumer.name, delivery, f"{rejection.code}: {cause or rejection.reason}"
         )
@@ -371,7 +375,7 @@ class Actor(ABC, Generic[EventT]):
     async def _end(self, event: DocumentEvent | None, delivery: Delivery) -> None:
         await delivery.ack()
         failpoints.reach("actor.acknowledged")
-        self._failures.pop(delivery.sequence, None)
+        self._attempts.forget(delivery)
         self._uncounted.pop(delivery.sequence, None)
         if event is not None:
             await self.clean_up(event, delivery)

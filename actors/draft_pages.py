@@ -77,6 +77,10 @@ class DraftPages:
             largest.drop_oldest()
             self._size += largest.size - before
 
+    def has(self, tenant: str, document_id: str) -> bool:
+        """Whether there are pages of a document."""
+        return (tenant, document_id) in self._documents
+
     def discard(self, tenant: str, document_id: str) -> None:
         """Drop the pages of a document, which has ended."""
         drafts = self._documents.pop((tenant, document_id), None)

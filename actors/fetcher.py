@@ -12,6 +12,7 @@ import structlog
 
 from actors import sniffing, submissions
 from actors.actor import Actor
+from actors.attempts import SharedCounts
 from actors.blob_keys import fetched_key, original_key
 from actors.cancellations import Cancellations, Cancelled
 from actors.content_types import SUPPORTED_TYPES
@@ -68,8 +69,11 @@ class Fetcher(Actor[DocumentSubmitted]):
         *,
         deadlines: Deadlines | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
+        counts: SharedCounts | None = None,
     ) -> None:
-        super().__init__(connection, slots=FairSlots(MAX_DOWNLOADS), ended_floor=ended_floor)
+        super().__init__(
+            connection, slots=FairSlots(MAX_DOWNLOADS), ended_floor=ended_floor, counts=counts
+        )
         self._cancellations = cancellations
         self._deadlines = deadlines or Deadlines()
         self._log = Log(connection)

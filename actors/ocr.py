@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from actors import submissions
 from actors.actor import Actor
+from actors.attempts import SharedCounts
 from actors.backoff import Backoff
 from actors.cancellations import Cancellations, Cancelled
 from actors.deadlines import DeadlinePassed, Deadlines
@@ -97,6 +98,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         ended_floor: FinishedUpTo = nothing_finished,
         discard_parts: DiscardParts | None = None,
         pages: PagePorts = NO_PORTS,
+        counts: SharedCounts | None = None,
     ) -> None:
         super().__init__(
             connection,
@@ -104,6 +106,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
             urgent_reserve=URGENT_RESERVE,
             other_tenants_reserve=concurrency,
             ended_floor=ended_floor,
+            counts=counts,
         )
         self._cancellations = cancellations
         self._deadlines = deadlines or Deadlines()
@@ -215,13 +218,14 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
                 error.reason, after=error.retry_after, counts_as_attempt=False, in_place=False
             ) from error
         except EngineUnavailable as error:
-            raise self._retry_or_reject(event, error) from error
+            raise await self._retry_or_reject(event, delivery, error) from error
         else:
             self._waits.pop((event.tenant, event.document_id), None)
+            log.debug("document converted")
             return converted
 
-    def _retry_or_reject(
-        self, event: DocumentFetched, error: EngineUnavailable
+    async def _retry_or_reject(
+        self, event: DocumentFetched, delivery: DeliveryInfo, error: EngineUnavailable
     ) -> RetryLater | Reject:
         """Return a retry for a document whose engine is unavailable, or its failure in the end.
 
@@ -231,16 +235,20 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         name = (event.tenant, event.document_id)
         now = time.monotonic()
         since, times = self._waits.pop(name, (now, 0))
-        if now - since > MAX_ENGINE_WAIT:
+        tally = await self._attempts.read(delivery)
+        times = max(times, tally.waits)
+        if max(now - since, tally.waited) > MAX_ENGINE_WAIT:
             return Reject(error.code, error.reason, retryable=True)
         self._waits[name] = (since, times + 1)
         longest = max(error.retry_after, MAX_RETRY_PAUSE)
         backoff = Backoff(first=error.retry_after, factor=RETRY_PAUSE_FACTOR, longest=longest)
         while len(self._waits) > MAX_REMEMBERED_WAITS:
             del self._waits[next(iter(self._waits))]
-        return RetryLater(
-            error.reason, after=backoff.pause(times), counts_as_attempt=False, in_place=False
-        )
+        pause = backoff.pause(times)
+        # On another host the time since the first wait here is not to be had: what it adds up to.
+        waited = max(now - since, tally.waited) + pause
+        await self._attempts.record(delivery, replace(tally, waits=times + 1, waited=waited))
+        return RetryLater(error.reason, after=pause, counts_as_attempt=False, in_place=False)
 
     async def _convert_and_store(
         self, event: DocumentFetched, document: SourceFile

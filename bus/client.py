@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import nats.aio.client
 import nats.errors
@@ -76,9 +77,14 @@ class TolerantClient(Client):
     requires_tls = False
 
     @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server that is connected has sent about itself."""
+        return self._server_info
+
+    @property
     def is_in_cluster(self) -> bool:
         """Whether the server is a node of a cluster."""
-        return "cluster" in self._server_info
+        return "cluster" in self.server_info
 
     @property
     def public_nkey(self) -> str | None:

@@ -191,16 +191,23 @@ def _complete_document_event(event: _D, subject: str, body: bytes) -> _D:
             event = msgspec.structs.replace(event, priority=expected.priority)
         claimed = _document_subject(event)
     if claimed != expected:
-        raise MalformedEvent(
-            f"the event has {claimed.event} p{claimed.priority:02d} {claimed.tenant} "
-            f"{claimed.document_id}, its subject is {subject}"
-        )
+        raise MalformedEvent(_contradiction(claimed, expected))
     return event
 
 
 def _document_subject(event: DocumentEvent) -> subjects.DocumentSubject:
     name = subjects.event_name(type(event))
     return subjects.DocumentSubject(name, event.priority, event.tenant, event.document_id)
+
+
+def _contradiction(claimed: msgspec.Struct, expected: msgspec.Struct) -> str:
+    """Name the members of an event that are not those of its subject."""
+    differing = [
+        f"{'kind' if name == 'event' else name} {mine}, and its subject is of {theirs}"
+        for name in expected.__struct_fields__
+        if (mine := getattr(claimed, name)) != (theirs := getattr(expected, name))
+    ]
+    return f"the event has {', '.join(differing)}"
 
 
 def _tenant(token: str) -> str:
@@ -216,10 +223,7 @@ def _complete_batch_event(event: _B, subject: str, body: bytes) -> _B:
         event = msgspec.structs.replace(event, tenant=_tenant(expected.tenant))
     claimed = subjects.BatchSubject(subjects.event_name(type(event)), event.tenant, event.batch_id)
     if claimed != expected:
-        raise MalformedEvent(
-            f"the event has {claimed.event} {claimed.tenant} {claimed.batch_id}, "
-            f"its subject is {subject}"
-        )
+        raise MalformedEvent(_contradiction(claimed, expected))
     if isinstance(event, BatchSubmitted):
         _check_names(event)
     return event

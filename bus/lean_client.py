@@ -39,11 +39,6 @@ class LeanClient(TolerantClient, Client):
         self._request_count = 0
         self._write_scheduled = False
 
-    @property
-    def server_info(self) -> dict[str, Any]:
-        """What the server that is connected has sent about itself."""
-        return self._server_info
-
     async def subscribe_directly(
         self, subject: str, callback: MessageCallback, queue: str = ""
     ) -> Subscription:

@@ -28,6 +28,9 @@ _reply = msgspec.json.Decoder(DraftsReply)
 PageCallback = Callable[[PageConverted], None]
 """Called by the task that reads the connection: it must not take long."""
 
+HasDrafts = Callable[[str, str], bool]
+"""Whether there are pages of a document of a tenant."""
+
 ReadDrafts = Callable[[str, str, int], bytes]
 """Returns the encoded reply for a tenant, a document, and the number that the reader has."""
 
@@ -50,9 +53,23 @@ class PagePublisher:
 class DraftServer:
     """Answers requests for pages of documents that are still converted."""
 
-    def __init__(self, connection: Connection, read: ReadDrafts) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        read: ReadDrafts,
+        *,
+        has: HasDrafts = lambda _tenant, _document_id: True,
+        without_after: float | None = 0.0,
+    ) -> None:
+        """Answer at once about documents that this process ``has``, and about others later.
+
+        Of several servers the first answer counts: one without the document answers
+        ``without_after`` seconds, or not at all.
+        """
         self._connection = connection
         self._read = read
+        self._has = has
+        self._without_after = without_after
 
     async def run(self) -> None:
         """Answer until cancelled.
@@ -72,11 +89,19 @@ class DraftServer:
             since = _request.decode(message.data).since if message.data else 0
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return
+        if self._has(tenant, document_id):
+            self._answer(message.reply, tenant, document_id, since)
+        elif self._without_after is not None:
+            asyncio.get_running_loop().call_later(
+                self._without_after, self._answer, message.reply, tenant, document_id, since
+            )
+
+    def _answer(self, reply: str, tenant: str, document_id: str, since: int) -> None:
         if self._connection.client.pending_data_size > MAX_PENDING_BYTES:
             return  # or requests could fill the memory with what is not read
         with suppress(nats.errors.Error):
             answer = self._read(tenant, document_id, since)
-            self._connection.client.publish_soon(message.reply, answer)
+            self._connection.client.publish_soon(reply, answer)
 
 
 class PageReader:

@@ -197,6 +197,7 @@ class Publisher:
             raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
         except nats.errors.NoRespondersError as error:
             self._connection.publish_stats.record_no_leader()
+            await self._connection.record_no_answer()
             raise BusUnavailable(f"no acknowledgement: {error}") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
             # A denied publish gets no reply either, which proves nothing about the server.

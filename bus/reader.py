@@ -122,7 +122,7 @@ class Reader:
 
         :raises BusUnavailable: the server does not answer.
         """
-        newest = await self._direct_get.last(ALL_SUBJECTS)
+        newest = await self._connection.ride_out(lambda: self._direct_get.last(ALL_SUBJECTS))
         if newest is None:
             return None
         try:
@@ -137,7 +137,7 @@ class Reader:
 
     async def has_event_at(self, position: LogPosition) -> bool:
         """Whether the event at a position is still there. Raises as ``end_position``."""
-        found = await self._direct_get.get(position.sequence)
+        found = await self._connection.ride_out(lambda: self._direct_get.get(position.sequence))
         return found is not None and abs(found.stored_at - position.stored_at) < TIME_TOLERANCE
 
     def resume(self, capacity: int) -> AbstractAsyncContextManager["ReadSession"]:

@@ -11,6 +11,7 @@ from ilios.settings.environ import BadSettings
 
 COMMANDS = {
     "serve": "start the service with everything it needs inside",
+    "run": "run workers on this host for a service on another one",
     "convert": "convert files here and now, without a service",
     "score": "measure what comes out of a directory of documents",
     "check": "show the settings in effect and whether the service could start with them",

@@ -171,7 +171,9 @@ def open_disk_guard(settings: Settings, store: Path | None) -> DiskGuard:
     """Watch the volumes that are written to; ``store`` is that of the embedded bus."""
     s3 = settings.s3
     places = {
-        BLOBS if s3 is None else COPIES: blob_directory(s3, settings.data_dir),
+        BLOBS if s3 is None else COPIES: blob_directory(
+            s3, settings.data_dir, settings.shared_blobs
+        ),
         "database": settings.database_path.parent,
     }
     return DiskGuard(places | ({"bus": store} if store else {}), settings.reserve_bytes)

@@ -3,7 +3,7 @@
 ``service`` read downwards is the start of the service, read upwards its stop.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -11,19 +11,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from actors.aggregator import Aggregator
+from actors.attempts import SharedCounts
 from actors.batcher import Batcher
-from actors.cancellations import Cancellations
 from actors.deadlines import Deadlines
-from actors.draft_pages import DraftPages
 from actors.engines import Engine
-from actors.fetcher import Fetcher
 from actors.janitor.passwords import PasswordErasure
-from actors.ocr import Ocr
-from actors.page_events import PagePorts
 from actors.persister import Persister
 from actors.writes import Writer
-from bus.objects import Objects
-from bus.pages import DraftServer, PagePublisher
+from ilios.core_announcement import announce
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_startup_app
 from ilios.edge.context import Edge
@@ -54,13 +49,10 @@ from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings import transfer
 from ilios.settings.settings import Settings
-from ilios.sources.http import HttpDownloads
 from ilios.startup import Startup, written_directories
 from ilios.stores import Stores, open_stores
 from ilios.upkeep_composition import compose_upkeep
-
-Parts = Mapping[str, Callable[[], Awaitable[None]]]
-"""What the supervisor keeps running, by name, in the order of its start."""
+from ilios.worker_composition import Parts, WorkerPorts, compose_fetcher, compose_ocr
 
 
 class Service(Struct, frozen=True):
@@ -114,10 +106,12 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             await retry(persister.ensure_only_reader)
         # Before anything reads on: where a log was lost, the cursor is moved back.
         await retry(log_check.compare_numbers)
+        # After a second service on the log is refused, which would replace the facts of the first.
+        counts = await announce(settings, stores.bus.janitor, seal)
         parts: Parts = {
             "writer": writer.run,
             "persister": persister.run,
-            **_actors(settings, stores, engines, deadlines := Deadlines(is_held=True)),
+            **_actors(settings, stores, engines, deadlines := Deadlines(is_held=True), counts),
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
             **await compose_upkeep(settings, stores, writer, monitoring, log_check, deadlines),
@@ -167,44 +161,26 @@ def _log_check(settings: Settings, stores: Stores, faults: Faults) -> LogCheck:
     )
 
 
-def _actors(settings: Settings, stores: Stores, engines: Engines, deadlines: Deadlines) -> Parts:
+def _actors(
+    settings: Settings,
+    stores: Stores,
+    engines: Engines,
+    deadlines: Deadlines,
+    counts: SharedCounts | None,
+) -> Parts:
     """Build the actors that consume events, without the persister."""
-    bus, blobs, ended_floor = stores.bus, stores.blobs, stores.log_reads.ended_floor
-    downloads = HttpDownloads(
-        max_bytes=settings.max_file_bytes, allow=frozenset(settings.download_allow)
-    )
-    # One each: on a shared connection one of the two would miss cancellations.
-    ocr_cancellations = Cancellations(bus.ocr)
-    fetcher_cancellations = Cancellations(bus.fetcher)
-    drafts = DraftPages()
-    ocr = Ocr(
-        bus.ocr,
-        blobs,
-        engines.engine,
-        ocr_cancellations,
-        concurrency=settings.max_in_flight,
+    bus, blobs = stores.bus, stores.blobs
+    ports = WorkerPorts(
+        blobs=blobs,
         deadlines=deadlines,
-        ended_floor=ended_floor,
-        discard_parts=engines.discard_parts,
-        pages=PagePorts(PagePublisher(bus.ocr).publish, drafts.put, drafts.discard),
-    )
-    fetcher = Fetcher(
-        bus.fetcher,
-        blobs,
-        downloads,
-        fetcher_cancellations,
-        Objects(bus.objects, settings.max_file_bytes),
-        deadlines=deadlines,
-        ended_floor=ended_floor,
+        ended_floor=stores.log_reads.ended_floor,
+        counts=counts,
     )
     return {
         "aggregator": Aggregator(bus.aggregator, stores.batches).run,
-        "cancellations for ocr": ocr_cancellations.run,
-        "cancellations for fetcher": fetcher_cancellations.run,
-        "ocr": ocr.run,
-        "drafts of pages": DraftServer(bus.ocr, drafts.read).run,
+        **compose_ocr(settings, bus.ocr, ports, engines),
         "batcher": Batcher(bus.batcher, blobs, stores.batches, engines.batches).run,
-        "fetcher": fetcher.run,
+        **compose_fetcher(settings, bus.fetcher, bus.objects, ports),
     }
 
 

@@ -135,6 +135,6 @@ def written_directories(settings: Settings) -> dict[str, Path]:
     return {
         "database": settings.database_path.parent,
         "log": settings.data_dir / "nats",
-        "documents": blob_directory(settings.s3, settings.data_dir),
+        "documents": blob_directory(settings.s3, settings.data_dir, settings.shared_blobs),
         "data": settings.data_dir,
     }

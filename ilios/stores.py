@@ -13,6 +13,7 @@ from actors.ports import Blobs, StorageMismatch
 from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
+from ilios.blobs.s3 import SharingHost
 from ilios.data_directory import (
     VERSION_FILE,
     check_version,
@@ -86,7 +87,7 @@ async def open_stores(
         inline = await enter(open_inline_reader(path, read_connection, monitoring.damage))
         expected = ExpectedBlobs(SqliteBlobSamples(read_connection), data_dir / LOST_BEFORE_FILE)
         if ran_before and settings.s3 is None:
-            blobs = blob_directory(None, data_dir)
+            blobs = blob_directory(None, data_dir, settings.shared_blobs)
             await retry(lambda: expected.ensure_directory(blobs, bus.persister))
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
         blob_check = BlobStoreCheck(store, expected, monitoring.faults)
@@ -125,7 +126,15 @@ async def _open_bus(settings: Settings, monitoring: Monitoring) -> AsyncIterator
 @asynccontextmanager
 async def _open_blobs(settings: Settings, expected: ExpectedBlobs) -> AsyncIterator[Blobs]:
     async with AsyncExitStack() as stack:
-        opening = open_blobs(settings.s3, settings.data_dir, await expected.keys())
+        # On an external bus there may be workers on other hosts.
+        host = SharingHost(sweeps=True) if settings.nats_url is not None else None
+        opening = open_blobs(
+            settings.s3,
+            settings.data_dir,
+            await expected.keys(),
+            shared=settings.shared_blobs,
+            host=host,
+        )
         try:
             store = await stack.enter_async_context(opening)
         except StorageMismatch as error:
@@ -143,7 +152,7 @@ def _watched_paths(settings: Settings, bus: Bus) -> dict[str, Path]:
         "its write-ahead log": sidecar(database, "-wal"),
         "its shared index": sidecar(database, "-shm"),
     }
-    blobs = blob_directory(settings.s3, settings.data_dir)
+    blobs = blob_directory(settings.s3, settings.data_dir, settings.shared_blobs)
     places |= {"the directory of blobs": blobs}
     if settings.s3 is None:
         places |= {"the directory of unfinished blobs": blobs / "tmp"}

@@ -49,6 +49,7 @@ LIBRARIES = {
 
 SHARED_BY_ACTORS = {
     "actor",
+    "attempts",
     "backoff",
     "blob_keys",
     "cancellations",

@@ -19,7 +19,7 @@ from actors.ports import BlobNotFound, Blobs, StorageMismatch
 from ilios.blobs.caching import CachingBlobs
 from ilios.blobs.layout import SHARDS, blob_path
 from ilios.blobs.local import LocalBlobs
-from ilios.blobs.s3 import S3Config
+from ilios.blobs.s3 import S3Config, SharingHost
 from ilios.secret import load_or_create_secrets
 
 S3_MODULE = "ilios.blobs.s3.store"
@@ -27,6 +27,7 @@ S3_STARTUP_MODULE = "ilios.blobs.s3.startup"
 LOCAL_DIR = "blobs"
 COPIES_DIR = "copies"
 OWNER_FILE = "s3-owner.id"
+WORKER_FILE = "worker.id"
 
 log = structlog.get_logger("blobs")
 
@@ -39,7 +40,13 @@ class OwnerId(Struct, frozen=True):
 
 class _StoreFactory(Protocol):
     def open(
-        self, config: S3Config, copies_dir: Path, owner: str, *, adopt: bool
+        self,
+        config: S3Config,
+        copies_dir: Path,
+        owner: str,
+        *,
+        adopt: bool,
+        host: SharingHost | None,
     ) -> AbstractAsyncContextManager[Blobs]: ...
 
 
@@ -47,16 +54,25 @@ class _BucketProber(Protocol):
     async def check_reachable(self, config: S3Config) -> None: ...
 
 
-def blob_directory(s3: S3Config | None, data_dir: Path) -> Path:
-    """Return the directory of blobs, or of their local copies."""
-    return data_dir / (LOCAL_DIR if s3 is None else COPIES_DIR)
+def blob_directory(s3: S3Config | None, data_dir: Path, shared: Path | None = None) -> Path:
+    """Return the directory of blobs (``shared`` by several hosts, or not), or of local copies."""
+    if s3 is None:
+        return shared or data_dir / LOCAL_DIR
+    return data_dir / COPIES_DIR
 
 
 @asynccontextmanager
 async def open_blobs(
-    s3: S3Config | None, data_dir: Path, expected_keys: Sequence[str] = ()
+    s3: S3Config | None,
+    data_dir: Path,
+    expected_keys: Sequence[str] = (),
+    *,
+    shared: Path | None = None,
+    host: SharingHost | None = None,
 ) -> AsyncIterator[Blobs]:
-    """Open the bucket, or without one the directory in ``data_dir``.
+    """Open the bucket, or without one the directory ``shared`` or that in ``data_dir``.
+
+    ``host`` is this one, if others may store blobs in the bucket too.
 
     ``expected_keys`` are those of a sample of blobs. If there are any, a directory or bucket that
     has none of them is neither created nor adopted.
@@ -66,7 +82,7 @@ async def open_blobs(
     :raises SecretsDamaged: the owner id of the bucket cannot be read.
     """
     if s3 is None:
-        root = blob_directory(None, data_dir)
+        root = blob_directory(None, data_dir, shared)
         await asyncio.to_thread(ensure_any_in_directory, root, expected_keys)
         async with LocalBlobs.open(root) as local:
             yield local
@@ -78,14 +94,40 @@ async def open_blobs(
             directory=str(data_dir / LOCAL_DIR),
         )
     store = await asyncio.to_thread(_load_s3_store)
-    owner = load_or_create_secrets(data_dir / OWNER_FILE, OwnerId, _new_owner)
+    owner = load_owner(data_dir)
     copies = blob_directory(s3, data_dir)
     async with (
-        store.open(s3, copies, owner.id, adopt=not expected_keys) as bucket,
+        store.open(s3, copies, owner, adopt=not expected_keys, host=host) as bucket,
         CachingBlobs.open(bucket, copies) as recent,
     ):
         await ensure_any_present(recent, expected_keys)
         yield recent
+
+
+@asynccontextmanager
+async def open_bucket_of(owner: str, s3: S3Config, data_dir: Path) -> AsyncIterator[Blobs]:
+    """Open the bucket of another host, whose blobs have this owner; copies are in ``data_dir``.
+
+    :raises StorageForeign: the blobs there have another owner.
+    :raises StorageMismatch: they have none: it is another bucket or prefix.
+    :raises StorageUnavailable: the bucket is unusable; the message names the setting to change.
+    """
+    store = await asyncio.to_thread(_load_s3_store)
+    this = load_or_create_secrets(data_dir / WORKER_FILE, OwnerId, _new_owner)
+    host, copies = SharingHost(sweeps=False, probe_id=this.id), blob_directory(s3, data_dir)
+    async with (
+        store.open(s3, copies, owner, adopt=False, host=host) as bucket,
+        CachingBlobs.open(bucket, copies) as recent,
+    ):
+        yield recent
+
+
+def load_owner(data_dir: Path) -> str:
+    """Return the id of the owner of the blobs, created where it is missing.
+
+    :raises SecretsDamaged: it cannot be read.
+    """
+    return load_or_create_secrets(data_dir / OWNER_FILE, OwnerId, _new_owner).id
 
 
 async def probe_bucket(config: S3Config) -> None:

@@ -85,7 +85,8 @@ def check_directories(settings: Settings) -> Iterator[Finding]:
         found[parent] = _check_directory(DATABASE, parent, reserve)
     yield from found.values()
     failed = [place for place, finding in found.items() if finding.level == "problem"]
-    within = [blob_directory(settings.s3, data_dir), settings.snapshots_dir, data_dir / "engine"]
+    blobs = blob_directory(settings.s3, data_dir, settings.shared_blobs)
+    within = [blobs, settings.snapshots_dir, data_dir / "engine"]
     if settings.nats_url is None:
         within.append(data_dir / "nats")
     for place in within:

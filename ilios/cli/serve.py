@@ -1,18 +1,14 @@
 """``ilios serve``: runs the service until a signal stops it."""
 
 import argparse
-import asyncio
 import os
 import shlex
-import signal
 import sqlite3
 import sys
-import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import NoReturn
 
 import structlog
 
@@ -22,6 +18,7 @@ from bus.errors import BusMisconfigured
 from bus.reader import ReaderInUse
 from ilios import __version__, logs
 from ilios.cli import ExitCode, printing
+from ilios.cli.until_signal import until_signal
 from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
@@ -31,15 +28,10 @@ from ilios.listening import CannotListen
 from ilios.nats.server import BusDidNotStart
 from ilios.runtime import engine_memory, event_loop, process_settings
 from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.runtime.terminals import Terminals
 from ilios.secret import SecretsDamaged
 from ilios.service import Service, service
 from ilios.settings import environ
 from ilios.settings.settings import Settings
-
-STOPPED_WITHIN = 15.0
-"""Seconds from the first signal until nothing of the service is left, whatever hangs."""
-_LOG_BEFORE_EXIT = 0.5  # seconds; a log that hangs must not delay the exit
 
 _REMEDY = "see ILIOS_DATA_DIR and LOCAL_DB_PATH"
 
@@ -105,56 +97,11 @@ def run(_options: argparse.Namespace) -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
-    terminals = Terminals()
-    task = asyncio.current_task()
-    assert task is not None  # a coroutine of a task has one
-    starting = True
-
-    def on_signal() -> None:
-        if stop.is_set():
-            _exit_now()
-        stop.set()
-        _start_exit_timers()
-        terminals.detach_closed()
-        log.info("stopping; a second signal stops at once")
-        if starting:  # a start may wait for a bus, or check a large database, for longer
-            task.cancel()
-
-    log.info("event loop", library=event_loop.NAME)
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(logs.handle_loop_exception)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # nohup ignores SIGHUP, which must stay so.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            loop.add_signal_handler(number, on_signal)
-    try:
-        async with _run_service(settings) as running:
-            starting = False
-            process_settings.freeze_objects()
-            printing.write_stdout(banner(running))
-            await stop.wait()
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
-    log.info("stopped")
-
-
-def _exit_now() -> NoReturn:
-    """Exit at once. Unfinished work is redelivered by the log; the kernel ends the children."""
-    os._exit(ExitCode.INTERRUPTED)
-
-
-def _start_exit_timers() -> None:
-    """Start the timers that end the process; threads, because the event loop may hang."""
-    message = "not stopped in time, exiting; nothing accepted is lost"
-    for after, what in (
-        (STOPPED_WITHIN - _LOG_BEFORE_EXIT, lambda: log.error(message)),
-        (STOPPED_WITHIN, _exit_now),
-    ):
-        timer = threading.Timer(after, what)
-        timer.daemon = True
-        timer.start()
+    async with until_signal() as stop, _run_service(settings) as running:
+        stop.started()
+        process_settings.freeze_objects()
+        printing.write_stdout(banner(running))
+        await stop.wait()
 
 
 @asynccontextmanager

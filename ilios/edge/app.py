@@ -5,7 +5,7 @@ While the service starts, a small application answers health checks, and 503 to 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -214,6 +214,32 @@ def make_startup_app(startup_reason: Callable[[], str]) -> web.Application:
     app.router.add_get("/health", ready)
     app.router.add_route("*", "/{path:.*}", refuse, expect_handler=uploads.defer_continue)
     return app
+
+
+@asynccontextmanager
+async def serve_health_app(
+    sockets: ListeningSockets, report: Callable[[], Awaitable[HealthReport]]
+) -> AsyncIterator[None]:
+    """Answer for a worker while the context is open: whether it lives, and whether it is ready."""
+
+    async def ready(_request: web.Request) -> web.StreamResponse:
+        return health.health_response(await report())
+
+    app = web.Application(middlewares=[middleware.log_requests, errors.problem_middleware])
+    app[auth.API_KEYS] = auth.ApiKeys(())
+    app.on_response_prepare.append(middleware.on_response_prepare)
+    app.router.add_get("/livez", health.live.handler)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/health", ready)
+    async with server.serve(
+        app,
+        sockets.attach,
+        Limits(),
+        keep_alive=STARTUP_KEEP_ALIVE,
+        linger=STARTUP_LINGER,
+        shutdown_timeout=STARTUP_SHUTDOWN_TIMEOUT,
+    ):
+        yield
 
 
 @web.middleware

@@ -65,7 +65,11 @@ async def open_stores(
         reports = await enter(open_reader(path, damage))
         lost_before = settings.data_dir / LOST_BEFORE_FILE
         expected = ExpectedBlobs(SqliteBlobSamples(reader), lost_before)
-        store = await enter(open_blobs(settings.s3, settings.data_dir, await expected.keys()))
+        store = await enter(
+            open_blobs(
+                settings.s3, settings.data_dir, await expected.keys(), shared=settings.shared_blobs
+            )
+        )
         check = BlobStoreCheck(store, expected, faults)
         await enter(supervisor.running("watch over blobs", check.run))
         yield EdgeStores(

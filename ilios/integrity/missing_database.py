@@ -10,7 +10,7 @@ from pathlib import Path
 from actors.persister import NAME as PERSISTER
 from bus.connection import Connection
 from bus.reader import Reader
-from ilios.blobs.factory import LOCAL_DIR, OWNER_FILE, has_blobs
+from ilios.blobs.factory import OWNER_FILE, blob_directory, has_blobs
 from ilios.database.connection import rebuilt_file
 from ilios.database.recovery import snapshots
 from ilios.database.recovery.wal import has_leftover
@@ -51,7 +51,7 @@ async def check_blobs(settings: Settings, connection: Connection) -> None:
     if await has_events(connection):
         return
     owner_file = settings.data_dir / OWNER_FILE
-    directory = settings.data_dir / LOCAL_DIR
+    directory = blob_directory(None, settings.data_dir, settings.shared_blobs)
     if settings.s3 is None and has_blobs(directory):
         trace = directory
     elif settings.s3 is not None and owner_file.exists():

@@ -136,6 +136,23 @@ async def open_external_bus(target: Target, settings: Settings) -> AsyncIterator
 
 
 @asynccontextmanager
+async def open_worker_connection(
+    target: Target, permission_violations: PermissionViolations
+) -> AsyncIterator[Connection]:
+    """Connect to an external bus, whose streams the core creates.
+
+    :raises BusMisconfigured: it refuses the user, or is too old.
+    :raises BusUnavailable: it does not answer.
+    """
+    # The inbox has this name, to which permissions may be restricted.
+    async with connect(
+        target, name="ilios", permission_violations=permission_violations
+    ) as connection:
+        await connection.check()
+        yield connection
+
+
+@asynccontextmanager
 async def operator_connection(settings: Settings) -> AsyncIterator[Connection]:
     """Connect to the bus of a service as operator, whether or not the service runs.
 

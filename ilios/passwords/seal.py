@@ -23,12 +23,13 @@ class CannotUnseal(Exception):
 
 
 class Seal:
-    """Seals and opens with one key."""
+    """Seals and opens with one key, whose ``fingerprint`` hosts compare: it is no secret."""
 
     def __init__(self, key: bytes) -> None:
         self._box = Aead(key)
         key_id = hashlib.sha256(b"ilios seal key id\n" + key).digest()[:_KEY_ID_BYTES]
         self._header = _MAGIC + key_id
+        self.fingerprint = key_id.hex()
 
     def __repr__(self) -> str:
         return "Seal(***)"

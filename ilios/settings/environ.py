@@ -190,6 +190,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
     if settings.engine == "mistral" and settings.mistral_key is None:
         yield "ILIOS_ENGINE: mistral needs a key; set MISTRAL_API_KEY"
+    if settings.shared_blobs is not None and settings.s3_bucket is not None:
+        yield "ILIOS_SHARED_BLOBS: the blobs are in the bucket of S3_BUCKET; unset one of the two"
     if settings.s3_bucket is not None and settings.edge_processes:
         yield "ILIOS_EDGE_PROCESSES: with S3_BUCKET the edge runs inside the core; unset it"
     yield from bus.contradictions(settings)

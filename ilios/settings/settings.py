@@ -77,6 +77,14 @@ class Settings(BusSettings, frozen=True, kw_only=True):
         Path | None,
         Env("LOCAL_DB_PATH", "The SQLite file; unset = in ILIOS_DATA_DIR", "./data/ilios.db"),
     ] = None
+    shared_blobs: Annotated[
+        Path | None,
+        Env(
+            "ILIOS_SHARED_BLOBS",
+            "Directory of the blobs that all hosts share; unset = in ILIOS_DATA_DIR",
+            "/mnt/ilios/blobs",
+        ),
+    ] = None
     seal_key_file: Annotated[
         Path | None,
         Env("ILIOS_SEAL_KEY_FILE", "Key for passwords; unset = in ILIOS_DATA_DIR", "./seal.key"),

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from actors.actor import Actor
+from actors.attempts import SharedCounts
 from actors.errors import UNSUPPORTED_OPTION_TIMEOUT
 from bus.connection import Connection
 from bus.consumers import Consumer
@@ -44,8 +45,14 @@ class ScriptedActor(Actor[DocumentSubmitted]):
         at_once: int | None = None,
         *,
         unsupported_option_timeout: float = UNSUPPORTED_OPTION_TIMEOUT,
+        counts: SharedCounts | None = None,
     ) -> None:
-        super().__init__(connection, at_once, unsupported_option_timeout=unsupported_option_timeout)
+        super().__init__(
+            connection,
+            at_once,
+            unsupported_option_timeout=unsupported_option_timeout,
+            counts=counts,
+        )
         self.behaviours: dict[str, list[Behaviour | Exception]] = defaultdict(list)
         self.deliveries: dict[str, list[DeliveryInfo]] = defaultdict(list)
         self.clock = asyncio.get_running_loop().time

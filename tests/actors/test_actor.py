@@ -179,7 +179,7 @@ async def test_attempts_are_repeated_at_the_consumers_steps_and_then_given_up(
         assert step <= pause < step + 2
     (letter,) = await log.dead_letters()
     assert (letter.headers or {})[dead_letters.REASON].startswith("gave_up: ")
-    assert not worker._failures
+    assert not worker._attempts
 
 
 async def test_the_owner_finally_reads_the_code_of_the_last_failure(

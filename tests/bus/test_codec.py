@@ -28,18 +28,18 @@ def test_the_wire_is_json_that_people_can_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "stranger",
+    ("stranger", "reason"),
     [
-        events.submitted(tenant="other"),
-        events.submitted(priority=6),
-        events.submitted(2),
-        events.fetched(),
+        (events.submitted(tenant="other"), "tenant other, and its subject is of default"),
+        (events.submitted(priority=6), "priority 6, and its subject is of 5"),
+        (events.submitted(2), f"document_id {events.id_of(2)}, and its subject is of"),
+        (events.fetched(), "kind fetched, and its subject is of submitted"),
     ],
     ids=["tenant", "priority", "document", "kind"],
 )
-def test_an_event_may_not_contradict_its_subject(stranger: AnyDocumentEvent) -> None:
+def test_an_event_may_not_contradict_its_subject(stranger: AnyDocumentEvent, reason: str) -> None:
     subject = subjects.subject_for(events.submitted())
-    with pytest.raises(codec.MalformedEvent, match="the event has"):
+    with pytest.raises(codec.MalformedEvent, match=f"the event has {reason}"):
         codec.decode(subject, codec.encode(stranger))
 
 

@@ -98,6 +98,26 @@ async def test_many_drafts_come_in_replies_that_the_bus_takes(connection: Connec
     assert read == [0, 1, 2, 3, 4]
 
 
+async def test_of_several_workers_the_one_that_has_the_document_answers(
+    connection: Connection,
+) -> None:
+    store, nothing, reader = DraftPages(), DraftPages(), PageReader(connection)
+    name, other = ("default", events.id_of(1)), ("default", events.id_of(2))
+    store.put(*name, [PageResult(index=0, markdown="one")])
+    core = DraftServer(connection, nothing.read, has=nothing.has, without_after=0.2)
+    idle = DraftServer(connection, nothing.read, has=nothing.has, without_after=None)
+    working = DraftServer(connection, store.read, has=store.has, without_after=None)
+    async with (
+        running_in_background(core.run),
+        running_in_background(idle.run),
+        running_in_background(working.run),
+    ):
+        await wait_until(lambda: answers(reader, other))
+        for _ in range(5):
+            assert [page.markdown for page in (await reader.drafts(*name)).pages] == ["one"]
+        assert (await reader.drafts(*other)).pages == ()
+
+
 async def test_an_invalid_request_has_no_answer_and_the_next_has_one(
     connection: Connection,
 ) -> None:

@@ -1,7 +1,6 @@
 """The service on a log of three nodes: edges at different nodes, and a log without a leader."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -129,13 +128,15 @@ async def test_a_log_without_a_leader_is_unhealthy_and_loses_nothing(
         assert await is_healthy(service)
         other.kill()
         leader.kill()
-        began = time.monotonic()
-        await wait_until(lambda: is_unhealthy(service), within=UNHEALTHY_WITHIN)
-        assert "bus: " in await client.health_error()
+
+        async def names_the_bus() -> bool:
+            return "bus: " in await client.health_error()
+
+        await wait_until(names_the_bus, within=UNHEALTHY_WITHIN)
+        assert await is_unhealthy(service)
         refused = await client.submit()
         assert refused.status == 503
         assert int(refused.headers["Retry-After"]) > 0
-        assert time.monotonic() - began < WITHIN
         other.start()
         leader.start()
         await wait_until(lambda: is_healthy(service), within=WITHIN)

@@ -14,6 +14,17 @@ SINGLE_PUT_MAX_BYTES = 50_000_000
 """Bytes in memory are put in one request up to this size."""
 
 
+class SharingHost(Struct, frozen=True):
+    """One of several hosts that store blobs in the same bucket under the same prefix.
+
+    ``probe_id`` names what it writes to try the bucket, if the owner's id does not. One host alone
+    ``sweeps``: it aborts the multipart uploads that were left behind.
+    """
+
+    sweeps: bool
+    probe_id: str | None = None
+
+
 class S3Config(Struct, frozen=True, kw_only=True):
     """A bucket, and the prefix of our objects in it.
 

@@ -36,19 +36,20 @@ class OwnerRecord(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_verified(
-    config: S3Config, owner: str, *, adopt: bool = True
+    config: S3Config, owner: str, *, adopt: bool = True, probe_id: str | None = None
 ) -> AsyncIterator[Bucket]:
     """Open the bucket, after trying every operation that the store needs.
 
-    Without ``adopt`` the bucket must have its owner already.
+    Without ``adopt`` the bucket must have its owner already. ``probe_id`` names the probe, if not
+    the owner does: two hosts that start at once must not abort the probes of each other.
 
     :raises StorageMismatch: it must, and has none.
     :raises StorageUnavailable: an operation fails; the message names the setting to change.
     """
     async with AsyncExitStack() as stack:
         bucket = await _open_in_its_region(config, stack)
-        # A fixed name for each owner, so that the next start replaces the probe of a killed one.
-        probe = f"{config.prefix}{PROBE_PREFIX}{owner}"
+        # A fixed name for each host, so that the next start replaces the probe of a killed one.
+        probe = f"{config.prefix}{PROBE_PREFIX}{probe_id or owner}"
         await _probe_objects(bucket, config, probe)
         await _probe_multipart(bucket, probe)
         if adopt:

@@ -18,7 +18,7 @@ from actors.blob_keys import PREFIXES
 from actors.ports import StorageFull, StorageUnavailable, StoredBlob
 from ilios.blobs.layout import is_key, validate_key
 from ilios.blobs.local_copies import LocalCopies
-from ilios.blobs.s3 import S3Config, startup
+from ilios.blobs.s3 import S3Config, SharingHost, startup
 from ilios.blobs.s3.bucket import Bucket, MultipartUpload, ObjectInfo
 from ilios.blobs.s3.client import NOT_FOUND_CODES, S3ErrorResponse
 from ilios.blobs.s3.object_reader import PRECONDITION_FAILED, ObjectReader, digest_object, download
@@ -28,6 +28,8 @@ from schemas.documents import Blob
 MAX_PARTS_IN_FLIGHT = 8
 """Parts in transfer, of all blobs: more would only share the bandwidth."""
 COPY_ATTEMPTS = 3  # while the source is replaced
+ABANDONED_AFTER = timedelta(days=1)
+"""Age of an upload that no host can still be at: those of others are not seen to end."""
 FULL_FOR = 30.0  # seconds for which health reports a full store, unless a put succeeds
 
 log = structlog.get_logger("s3")
@@ -39,10 +41,18 @@ class S3Blobs:
     Methods are for one event loop.
     """
 
-    def __init__(self, bucket: Bucket, config: S3Config, copies: LocalCopies, owner: str) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        config: S3Config,
+        copies: LocalCopies,
+        owner: str,
+        host: SharingHost | None = None,
+    ) -> None:
         self._bucket = bucket
         self._config = config
         self._owner = owner
+        self._host = host
         self._copies = copies
         self._part_slots = asyncio.Semaphore(MAX_PARTS_IN_FLIGHT)
         self._uploads: set[Upload] = set()
@@ -54,23 +64,32 @@ class S3Blobs:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, config: S3Config, copies_dir: Path, owner: str, *, adopt: bool = True
+        cls,
+        config: S3Config,
+        copies_dir: Path,
+        owner: str,
+        *,
+        adopt: bool = True,
+        host: SharingHost | None = None,
     ) -> AsyncIterator[Self]:
         """Check the bucket, abort multipart uploads of former runs, and open the store.
 
         :param copies_dir: the directory for local copies, created if missing.
         :param owner: the id of the owner of the blobs.
         :param adopt: whether a bucket without an owner may be claimed.
+        :param host: this host, if others store blobs here too; None: nobody else does.
         :raises StorageMismatch: it may not, and has no owner.
         :raises StorageUnavailable: it is unusable; the message names the setting to change.
         """
         async with (
-            startup.open_verified(config, owner, adopt=adopt) as bucket,
+            startup.open_verified(
+                config, owner, adopt=adopt, probe_id=host.probe_id if host else None
+            ) as bucket,
             LocalCopies.open(copies_dir) as copies,
         ):
-            store = cls(bucket, config, copies, owner)
-            # No other process writes here, so nothing will finish these uploads.
-            if swept := await store._abort_uploads(lambda _: True):
+            store = cls(bucket, config, copies, owner, host)
+            # Where no other process writes, nothing will finish an upload of whatever age.
+            if swept := await store._abort_abandoned(None):
                 log.info("multipart uploads of a former run aborted", count=swept)
             try:
                 yield store
@@ -208,9 +227,7 @@ class S3Blobs:
 
         Uploads of this process stay; those of others count as abandoned by their age.
         """
-        swept = await self._copies.sweep(older_than)
-        before = datetime.now(UTC) - older_than
-        return swept + await self._abort_uploads(lambda one: one.initiated_at < before)
+        return await self._copies.sweep(older_than) + await self._abort_abandoned(older_than)
 
     async def presign_put(self, key: str, *, size: int, expires_in: int) -> str | None:
         """Return a URL for a PUT of ``size`` bytes, if the store enforces that."""
@@ -290,6 +307,17 @@ class S3Blobs:
                     raise
             found = await self._bucket.head(origin)
         return found
+
+    async def _abort_abandoned(self, older_than: timedelta | None) -> int:
+        """Abort uploads that are so old (None: of any age), but none another host may be at."""
+        if self._host is not None:
+            if not self._host.sweeps:
+                return 0
+            older_than = max(older_than or ABANDONED_AFTER, ABANDONED_AFTER)
+        if older_than is None:
+            return await self._abort_uploads(lambda _: True)
+        before = datetime.now(UTC) - older_than
+        return await self._abort_uploads(lambda one: one.initiated_at < before)
 
     async def _abort_uploads(self, is_stale: Callable[[MultipartUpload], bool]) -> int:
         """Abort stale multipart uploads, but none of this process."""

@@ -26,7 +26,13 @@ PRIMARY_KEYS = {
 IGNORED_COLUMNS = {"erased_at", "engine_wanted", "model_wanted"}
 """Bookkeeping of the janitor, and columns whose content is in ``options``."""
 
-_ERASED_COLUMNS = {"original_key", "markdown_key", "result_key"}
+_ERASED = "iif(removed_at IS NULL, {name}, NULL)"
+_COMPARED_AS = {
+    # The janitor clears the keys of blobs that it has erased.
+    **{name: _ERASED.format(name=name) for name in ("original_key", "markdown_key", "result_key")},
+    # What is wrong with an invalid event is found anew, and another version words it otherwise.
+    "reason": "iif(code IS 'invalid_event', NULL, reason)",
+}
 _PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")
 _VERSION = "PRAGMA user_version"
 _CHECK = "PRAGMA integrity_check(1)"
@@ -208,12 +214,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
 
 def _select(table: str, columns: list[str]) -> str:
     """Return the query for all rows of a table, without bookkeeping."""
-    shown = [
-        # The janitor clears the keys of blobs that it has erased.
-        f"iif(removed_at IS NULL, {name}, NULL)" if name in _ERASED_COLUMNS else name
-        for name in columns
-        if name not in IGNORED_COLUMNS
-    ]
+    shown = [_COMPARED_AS.get(name, name) for name in columns if name not in IGNORED_COLUMNS]
     return f"SELECT {', '.join(shown)} FROM {table}"  # noqa: S608  # the names are constants
 
 

@@ -17,7 +17,7 @@ import pytest
 from yarl import URL
 
 from actors.ports import StorageFull
-from ilios.blobs.s3 import AUTO, S3Config
+from ilios.blobs.s3 import AUTO, S3Config, SharingHost
 from ilios.blobs.s3.bucket import PART_BYTES
 from ilios.blobs.s3.client import open_client
 from ilios.blobs.s3.store import S3Blobs
@@ -159,6 +159,25 @@ async def test_a_sweep_aborts_old_uploads_and_not_those_in_progress(
         assert await store.sweep_temporary(timedelta(hours=1)) == 0
         assert await store.sweep_temporary(timedelta(seconds=-60)) == 1
         assert server.uploads(place.prefix) == [place.prefix + KEY]
+        go_on.set()
+        assert (await putting).size == PART_BYTES
+
+
+async def test_no_host_aborts_the_uploads_of_another_one(server: S3Server, tmp_path: Path) -> None:
+    place, go_on = server.config(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield bytes(PART_BYTES)
+        await go_on.wait()
+
+    core, worker = SharingHost(sweeps=True), SharingHost(sweeps=False, probe_id="worker")
+    async with S3Blobs.open(place, tmp_path / "one", "tests", host=core) as store:
+        putting = asyncio.create_task(store.put(KEY, slow()))
+        await wait_until(lambda: len(server.uploads(place.prefix)) == 1)
+        async with S3Blobs.open(place, tmp_path / "two", "tests", host=worker, adopt=False) as two:
+            assert await two.sweep_temporary(timedelta(seconds=-60)) == 0
+        async with S3Blobs.open(place, tmp_path / "three", "tests", host=core) as again:
+            assert await again.sweep_temporary(timedelta(hours=1)) == 0
         go_on.set()
         assert (await putting).size == PART_BYTES
 

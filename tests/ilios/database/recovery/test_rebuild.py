@@ -300,13 +300,19 @@ async def test_a_rebuilt_database_with_a_fault_replaces_nothing(
     assert not left & {"ilios.db.rebuilt", "ilios.db.control", "ilios.db.compared"}
 
 
-async def test_a_database_of_a_version_that_stored_no_rejections_is_sound(
+async def test_a_database_of_a_version_with_other_rejections_or_none_is_sound(
     connection: Connection, damaged: DamagedDatabase
 ) -> None:
     subject = subjects.subject_for(events.submitted(DOCUMENTS + 1))
     await Publisher(connection).publish_raw(subject, b'{"type":"document.submitted/1"}', {})
     fill(damaged.database, b"")
     assert (await rebuild(damaged.settings, check=False, accept_gap=True)).replaced
+    with closing(sqlite3.connect(damaged.database)) as earlier:
+        for table in ("documents", "history"):
+            earlier.execute(f"UPDATE {table} SET reason = 'Else.' WHERE code = 'invalid_event'")
+        earlier.commit()
+    report = await rebuild(damaged.settings, check=True, accept_gap=False)
+    assert "old        sound, and equal row by row" in format_lines(report, check=True)
     with closing(sqlite3.connect(damaged.database)) as earlier:
         deleted = earlier.execute("DELETE FROM documents WHERE code = 'invalid_event'").rowcount
         earlier.commit()

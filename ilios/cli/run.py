@@ -1,0 +1,115 @@
+"""``ilios run``: runs workers on this host for a core on another one, until a signal stops them."""
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import cast
+
+import structlog
+
+from actors.engines import EngineCrashed
+from actors.ports import StorageForeign, StorageMisconfigured
+from bus.errors import BusMisconfigured
+from ilios import __version__, logs
+from ilios.cli import ExitCode, printing
+from ilios.cli.until_signal import Stop, until_signal
+from ilios.cluster_facts import CannotJoin
+from ilios.listening import CannotListen
+from ilios.runtime import event_loop, process_settings
+from ilios.runtime.locks import AlreadyInUse, CannotLock
+from ilios.secret import SecretsDamaged
+from ilios.settings import environ
+from ilios.settings.settings import Settings
+from ilios.worker import Worker, worker
+from ilios.worker_composition import ROLES, Role
+
+_WRONG_SETTINGS = (BusMisconfigured, CannotJoin, StorageForeign, StorageMisconfigured)
+_CANNOT_START = (
+    AlreadyInUse,
+    CannotListen,
+    CannotLock,
+    EngineCrashed,
+    SecretsDamaged,
+    printing.CannotPrint,
+)
+
+log = structlog.get_logger("worker")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ilios run``."""
+    parser.description = (
+        "Run workers for a core on another host. They need its NATS server (NATS_URL) and its "
+        "blobs (S3_BUCKET or ILIOS_SHARED_BLOBS)."
+    )
+    parser.add_argument(
+        "roles",
+        nargs="+",
+        choices=ROLES,
+        metavar="ROLE",
+        help="fetcher (brings originals in) or ocr (converts them), or both",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Work until SIGINT, SIGTERM or SIGHUP; returns the exit code."""
+    environ.add_env_file(os.environ, environ.ENV_FILE)
+    settings = environ.from_environ(os.environ)
+    logs.set_up(settings.log_level, settings.log_format)
+    for warning in environ.warnings(os.environ):
+        log.warning(warning)
+    chosen = cast("list[Role]", options.roles)
+    try:
+        event_loop.run(_work(settings, tuple(one for one in ROLES if one in chosen)))
+    except _CANNOT_START as error:
+        print(f"ilios cannot start: {error}", file=sys.stderr)
+        return ExitCode.CANNOT_START
+    except _WRONG_SETTINGS as error:
+        print(f"ilios cannot work here: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+    except OSError as error:
+        where = error.filename or settings.data_dir
+        print(f"ilios cannot start: {where} cannot be used ({error.strerror})", file=sys.stderr)
+        return ExitCode.CANNOT_START
+    return ExitCode.OK
+
+
+async def _work(settings: Settings, roles: tuple[Role, ...]) -> None:
+    async with until_signal() as stop, worker(settings, roles) as running:
+        stop.started()
+        process_settings.freeze_objects()
+        printing.write_stdout(banner(settings, running))
+        await _wait_for_end(stop, running)
+
+
+async def _wait_for_end(stop: Stop, running: Worker) -> None:
+    """Wait for a signal.
+
+    :raises CannotJoin: the core no longer agrees with this host.
+    """
+    signalled = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([signalled, running.disagreement], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        signalled.cancel()
+    if running.disagreement.done() and not stop.is_set:
+        running.disagreement.result()
+
+
+def banner(settings: Settings, running: Worker) -> str:
+    """Return where everything is, on one screen."""
+    place = settings.s3
+    blobs = f"bucket {place.bucket} at {place.location}" if place else str(settings.shared_blobs)
+    lines = [
+        f"ilios {__version__} works: {', '.join(running.roles)}",
+        "",
+        f"  HTTP     {running.url}  (/livez, /readyz)",
+        f"  blobs    {blobs}",
+        f"  engine   {running.engine}",
+        f"  bus      {running.bus}",
+        "",
+        "Ctrl-C stops it; what it has in hand goes to others.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,154 @@
+"""What all hosts of a service must agree on: published by the core, compared by its workers.
+
+There are no credentials and no keys in the facts: of a key there is a fingerprint.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct
+
+from ilios.settings.settings import Settings
+
+LOCAL, DIRECTORY, BUCKET = "local", "directory", "bucket"
+"""Where the blobs are: on the host of the core alone, in a shared directory, in a bucket."""
+
+
+class CannotJoin(Exception):
+    """This host may not work for the core; the message names the setting to change."""
+
+
+class ClusterFacts(Struct, frozen=True, kw_only=True):
+    """The facts of a core.
+
+    ``owner`` is the id of the owner of the blobs, ``mark`` what the core has written into the
+    shared directory at its last start.
+    """
+
+    version: str
+    blobs: str
+    owner: str = ""
+    mark: str = ""
+    bucket: str = ""
+    prefix: str = ""
+    seal_key: str = ""
+    max_file_bytes: int = 0
+    engines: tuple[str, ...] = ("local",)
+    default_engine: str = "local"
+    engine_fallback: bool = False
+    mistral_model: str = ""
+    mistral_images: bool = True
+
+
+def encode(facts: ClusterFacts) -> bytes:
+    """Return the facts as they are stored on the bus."""
+    return msgspec.json.encode(facts)
+
+
+def decode(body: bytes) -> ClusterFacts:
+    """Return stored facts; members that a newer core has added are ignored.
+
+    :raises CannotJoin: they cannot be read.
+    """
+    try:
+        return msgspec.json.decode(body, type=ClusterFacts)
+    except msgspec.MsgspecError as error:
+        raise CannotJoin(
+            f"the facts of the core cannot be read ({error}): it is of another version"
+        ) from error
+
+
+def facts_of(
+    settings: Settings, version: str, seal_key: str, *, owner: str, mark: str
+) -> ClusterFacts:
+    """Return the facts of a host with these settings."""
+    shared = DIRECTORY if settings.shared_blobs is not None else LOCAL
+    return ClusterFacts(
+        version=version,
+        blobs=BUCKET if settings.s3_bucket is not None else shared,
+        owner=owner,
+        mark=mark,
+        bucket=settings.s3_bucket or "",
+        prefix=settings.s3_prefix,
+        seal_key=seal_key,
+        max_file_bytes=settings.max_file_bytes,
+        engines=settings.engines,
+        default_engine=settings.default_engine,
+        engine_fallback=settings.engine_fallback,
+        mistral_model=settings.mistral_model,
+        mistral_images=settings.mistral_images,
+    )
+
+
+def ensure_blobs_shared(settings: Settings, core: ClusterFacts) -> None:
+    """Check that this host is set to use the blobs of the core.
+
+    :raises CannotJoin: it is not, or they are on the core's host alone.
+    """
+    if core.blobs == LOCAL:
+        raise CannotJoin(
+            "the blobs of the core are in its own data directory: set S3_BUCKET, or "
+            "ILIOS_SHARED_BLOBS to a directory that all hosts mount, at the core and here"
+        )
+    if core.blobs == DIRECTORY:
+        if settings.s3_bucket is not None:
+            raise CannotJoin("S3_BUCKET: the blobs of the core are in a directory; unset it")
+        if settings.shared_blobs is None:
+            raise CannotJoin(
+                "ILIOS_SHARED_BLOBS is not set: the directory of the core's blobs, as it is "
+                "mounted here"
+            )
+        return
+    if settings.s3_bucket is None:
+        raise CannotJoin(f"S3_BUCKET is not set: the core stores its blobs in {core.bucket}")
+    if settings.s3_bucket != core.bucket:
+        raise CannotJoin(f"S3_BUCKET is {settings.s3_bucket}, at the core it is {core.bucket}")
+    if settings.s3_prefix != core.prefix:
+        raise CannotJoin(
+            f"ILIOS_S3_PREFIX is {settings.s3_prefix!r}, at the core it is {core.prefix!r}"
+        )
+
+
+def ensure_agreement(settings: Settings, core: ClusterFacts, *, converts: bool) -> None:
+    """Check that documents have the same outcome here as on the host of the core.
+
+    :raises CannotJoin: a setting differs.
+    """
+    if differing := list(_differing(settings, core, converts=converts)):
+        raise CannotJoin("; ".join(differing))
+
+
+def ensure_seal_key(settings: Settings, core: ClusterFacts, fingerprint: str) -> None:
+    """Check that the passwords of documents can be read here.
+
+    :raises CannotJoin: the key is another one.
+    """
+    if fingerprint != core.seal_key:
+        raise CannotJoin(
+            f"ILIOS_SEAL_KEY_FILE: {settings.seal_key_file} has another key than the core, and "
+            "passwords could not be read here; copy the core's key file to this host"
+        )
+
+
+def _differing(settings: Settings, core: ClusterFacts, *, converts: bool) -> Iterator[str]:
+    compared: list[tuple[str, object, object]] = [
+        ("ILIOS_MAX_FILE_MB", settings.max_file_bytes // 2**20, core.max_file_bytes // 2**20),
+    ]
+    if converts:
+        compared += [
+            ("MISTRAL_API_KEY", "mistral" in settings.engines, "mistral" in core.engines),
+            ("ILIOS_ENGINE", settings.default_engine, core.default_engine),
+            ("ILIOS_ENGINE_FALLBACK", settings.engine_fallback, core.engine_fallback),
+        ]
+        if "mistral" in core.engines:
+            compared += [
+                ("ILIOS_MISTRAL_MODEL", settings.mistral_model, core.mistral_model),
+                ("ILIOS_MISTRAL_IMAGES", settings.mistral_images, core.mistral_images),
+            ]
+    for variable, here, there in compared:
+        if here != there:
+            yield f"{variable} is {_shown(here)} here and {_shown(there)} at the core"
+
+
+def _shown(value: object) -> str:
+    return {True: "set", False: "not set"}[value] if isinstance(value, bool) else str(value)
