@@ -41,7 +41,7 @@ class Deadlines:
         *,
         is_held: bool = False,
     ) -> None:
-        """Begin with deadlines held, if so, until the guard of the clock has looked at it."""
+        """Let no deadline pass, if ``is_held``, until the guard of the clock has looked at it."""
         self._wall_time, self._clock = wall_time, clock
         self._read_at = wall_time(), clock()
         self._is_held = is_held

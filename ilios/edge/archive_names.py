@@ -1,7 +1,7 @@
 """Names of the files in a ZIP archive, most of which do not name their encoding.
 
-A name is in UTF-8 where its entry says so, or is repeated in UTF-8 beside it (APPNOTE 4.6.9). All
-others of an archive are in one encoding, as one program wrote them: in UTF-8 if all can be,
+A name is in UTF-8 where its entry has the mark, or is repeated in UTF-8 beside it (APPNOTE 4.6.9).
+All others of an archive are in one encoding, as one program wrote them: in UTF-8 if all can be,
 otherwise in the code page in which they look most like names. Each code page has characters that
 names in it consist of; what no name has, as box drawings, counts against it, and so do words of two
 scripts or with capitals in the middle. Where nothing looks like names, they are in the code page of

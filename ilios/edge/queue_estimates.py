@@ -173,7 +173,7 @@ def estimate(
     speed = rate / processes
     free = [0.0] * processes
     waiting: list[QueuedDocument] = []
-    known = True
+    is_certain = True
     for document in documents:
         name = (document.tenant, document.document_id)
         if name not in running:
@@ -189,8 +189,8 @@ def estimate(
     for document in in_order(waiting):
         name = (document.tenant, document.document_id)
         seconds = expected.get(name)
-        known = known and seconds is not None
-        if known and seconds is not None:
+        is_certain = is_certain and seconds is not None
+        if is_certain and seconds is not None:
             end = free[0] + seconds / speed
             heapq.heapreplace(free, end)
             found[name] = Estimate(ahead[document.tenant], end)

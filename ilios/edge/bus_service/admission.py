@@ -26,7 +26,7 @@ PLACE_TIMEOUT = 5.0
 class Shares:
     """Counts what tenants have of a capacity.
 
-    Half of it is for whoever comes first, the other half is divided: so however much some take,
+    Half of it is for those who come first, the other half is divided: so however much some take,
     each tenant can have its share, and one thing at least.
     """
 

@@ -62,7 +62,7 @@ class _History:
 class Effects:
     """The effects of events. Methods that read the log may raise ``BusUnavailable``.
 
-    Whoever reads a tenant's events in order has to pass all of them here, or to ``forget`` it.
+    A reader of a tenant's events in order has to pass all of them here, or to ``forget`` it.
     """
 
     def __init__(self, log: EventLog) -> None:

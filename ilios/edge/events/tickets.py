@@ -98,7 +98,7 @@ def ticket_tenant(request: web.Request) -> str | None:
     """
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
-    kind = next((kind for kind, known in PATHS.items() if known == path), None)
+    kind = next((kind for kind, of_kind in PATHS.items() if of_kind == path), None)
     given = request.query.get("ticket")
     if kind is None or not given:
         return None

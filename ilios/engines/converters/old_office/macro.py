@@ -1,8 +1,8 @@
 """The macro by which LibreOffice saves a document in another format.
 
 The functions of LibreOfficeKit open a document as for editing: they need the parts of LibreOffice
-with a user interface, run its macros if its settings say so, and update its links. A macro of ours
-in the profile opens it without a window, and says that neither is done.
+with a user interface, run its macros if its settings allow that, and update its links. A macro of
+ours in the profile opens it without a window and forbids both.
 """
 
 from pathlib import Path
