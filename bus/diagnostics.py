@@ -22,10 +22,11 @@ log = structlog.get_logger("bus")
 
 
 _OPTIONAL = re.compile(
-    r"ilios\.pages?\.|ilios\.api\.|ilios\.batch\.(?:completed|progressed)\.|\$srv\.|\$o\.ilios-uploads-"
-    r"|\$js\.api\.stream\.names|\$js\.api\..*\.obj_ilios-uploads-"
+    r"ilios\.(?:pages?|api|cluster|attempts|batch\.(?:completed|progressed))\.|\$srv\."
+    r"|\$o\.ilios-uploads-|\$js\.api\.stream\.names"
+    r"|\$js\.api\..*\.(?:obj_ilios-uploads-|ilios_cluster|ilios_attempts)"
 )
-"""Subjects of pages, requests, batch events of clients, and files on the bus."""
+"""Subjects of pages, requests, batch events of clients, files on the bus, and other hosts."""
 
 
 class PermissionViolations:

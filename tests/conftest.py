@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -31,6 +32,19 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+@pytest.fixture(autouse=True)
+def _same_logs_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what a command does to the logs of its process, which is that of other tests."""
+    before, configure = structlog.get_config(), structlog.configure
+
+    def without_cache(**options: Any) -> None:
+        configure(**(options | {"cache_logger_on_first_use": False}))
+
+    monkeypatch.setattr(structlog, "configure", without_cache)
+    yield
+    configure(**before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -24,6 +24,13 @@ PASSWORDS = "passwords.conf"  # included by the file of each node
 SERVICE_FILE = "ilios.env"
 SECRETS = "secrets.json"
 
+OF_OTHER_HOSTS = {
+    "ilios.cluster.>",
+    "ilios.attempts.>",
+    "$JS.API.DIRECT.GET.ILIOS_CLUSTER.>",
+    "$JS.API.DIRECT.GET.ILIOS_ATTEMPTS.>",
+}
+"""Subjects that only a core with other hosts publishes to, which the embedded bus does not have."""
 _ROUTES_USER = "routes"
 _COMMENT = re.compile(r"\s*#[^\n]*")
 _USER = re.compile(r"\{ user: (\w+), password: \S+\s+permissions \{(.*?)\n {8}\} \}", re.DOTALL)
@@ -169,6 +176,8 @@ def _exports(text: str) -> Iterator[str]:
 def _permissions(text: str, operation: str, own: str) -> str:
     """Return the subjects of all roles for an operation."""
     subjects: dict[str, set[str]] = {"allow": {own}, "deny": set()}
+    if operation == "publish":
+        subjects["allow"] |= OF_OTHER_HOSTS
     for role, body in _USER.findall(text):
         for found, lists in _OPERATION.findall(body):
             for kind, listed in _LIST.findall(lists):

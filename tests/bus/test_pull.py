@@ -176,14 +176,20 @@ async def test_deliveries_in_flight_at_the_end_of_a_pull_stay_in_its_buffer(
     connection: Connection, capacity: int
 ) -> None:
     """The server drops what it has counted as delivered but not sent: nobody else would get it."""
-    await publish_events(connection, 1, 200)
-    for _ in range(10):
+
+    async def none_is_out() -> bool:
+        return not await delivered_count(connection)
+
+    for first in range(1, 2001, 200):
+        await publish_events(connection, first, first + 199)
         async with pulling(connection, capacity) as puller:
             while not puller.pull._outstanding:  # noqa: ASYNC110
                 await asyncio.sleep(0)  # to leave before all have arrived
         assert len(puller.pull.buffer) >= min(capacity, 200)
         assert len(puller.pull.buffer) == await delivered_count(connection)
-        await connection.jetstream.delete_consumer(streams.EVENTS, NORMAL)
+        for delivery in puller.pull.buffer:
+            await delivery.ack()
+        await wait_until(none_is_out)
 
 
 async def test_a_pull_ends_also_when_the_server_holds_its_events_back(

@@ -97,6 +97,8 @@ def configuration(port: int, store: Path) -> str:
       {{ user: former, password: p, permissions {{
         publish {{ deny: [
           "ilios.api.>", "ilios.page.>", "ilios.pages.>", "$O.>", "$JS.API.STREAM.NAMES",
+          "ilios.cluster.>", "ilios.attempts.>",
+          "$JS.API.STREAM.*.ILIOS_CLUSTER", "$JS.API.STREAM.*.ILIOS_ATTEMPTS",
           "$JS.API.*.*.OBJ_ilios-uploads-default", "$JS.API.*.*.*.OBJ_ilios-uploads-default"
         ] }}
         subscribe {{ deny: [

@@ -1,25 +1,15 @@
 """A context of the nats command has what connects, for its owner alone."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
-import structlog
 
 from ilios.__main__ import main
 from ilios.cli import ExitCode
 from ilios.nats.server import NatsServer, embedded
-
-
-@pytest.fixture(autouse=True)
-def same_logs_afterwards() -> Iterator[None]:
-    """Undo what the command does to the logs of its process, which is that of other tests."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 @pytest.fixture

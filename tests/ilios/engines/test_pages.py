@@ -208,4 +208,4 @@ def test_each_page_of_a_pdf_shows_progress_when_read_laid_out_and_finished(tmp_p
     path.write_bytes(documents.pdf(*TEXTS[:3]))
     seen: list[tuple[int, int]] = []
     pdf_convert.convert(path, ONE, lambda *place: seen.append(place))
-    assert seen == [(0, 3), (1, 3), (2, 3), *[(3, 3)] * 7]
+    assert seen == [(0, 3), (0, 3), (1, 3), (2, 3), *[(3, 3)] * 7]
