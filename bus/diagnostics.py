@@ -22,11 +22,13 @@ log = structlog.get_logger("bus")
 
 
 _OPTIONAL = re.compile(
-    r"ilios\.(?:pages?|api|cluster|attempts|batch\.(?:completed|progressed))\.|\$srv\."
+    r"ilios\.(?:pages?|api|cluster|attempts)\.|\$srv\."
     r"|\$o\.ilios-uploads-|\$js\.api\.stream\.names"
     r"|\$js\.api\..*\.(?:obj_ilios-uploads-|ilios_cluster|ilios_attempts)"
 )
-"""Subjects of pages, requests, batch events of clients, files on the bus, and other hosts."""
+"""Subjects of pages, requests, files on the bus, and other hosts."""
+_OPTIONAL_TO_RECEIVE = re.compile(r"ilios\.batch\.(?:completed|progressed)\.")
+"""Events of which clients are notified. Publishing them is no option: batches would never end."""
 
 
 class PermissionViolations:
@@ -59,7 +61,10 @@ class PermissionViolations:
             return False
         operation = {"publish": "publish to", "subscription": "subscribe to"}.get(match[1], "use")
         subject = match[2] or "a subject"
-        if self._later_are_optional and (optional := _OPTIONAL.match(subject)):
+        optional = _OPTIONAL.match(subject)
+        if optional is None and match[1] == "subscription":
+            optional = _OPTIONAL_TO_RECEIVE.match(subject)
+        if self._later_are_optional and optional is not None:
             if optional[0] not in self._lacking:
                 self._lacking.add(optional[0])
                 log.warning("permission missing", user=user, operation=operation, subject=subject)

@@ -57,7 +57,7 @@ class World:
         return str(put.digest)
 
     async def submit(self, source: Object = OBJECT, number: int = 1) -> None:
-        event = events.submitted(number, source=source)  # each time anew, also what comes again
+        event = events.submitted(number, source=source)  # new for each publish
         await self.publisher.publish_raw(subjects.subject_for(event), codec.encode(event), {})
 
     async def is_deleted(self) -> bool:

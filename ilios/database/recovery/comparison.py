@@ -30,7 +30,7 @@ _ERASED = "iif(removed_at IS NULL, {name}, NULL)"
 _COMPARED_AS = {
     # The janitor clears the keys of blobs that it has erased.
     **{name: _ERASED.format(name=name) for name in ("original_key", "markdown_key", "result_key")},
-    # What is wrong with an invalid event is found anew, and another version words it otherwise.
+    # Each decoding of an invalid event writes its reason, and versions differ in the text.
     "reason": "iif(code IS 'invalid_event', NULL, reason)",
 }
 _PRICE = ("unit_micros", "base_micros", "margin_percent", "total_micros")
