@@ -30,7 +30,7 @@ from bus.connection import Connection
 from bus.consumers import LANES, Consumer, lane_for
 from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery, DeliveryInfo
-from bus.errors import BusFull, BusUnavailable, EventTooLarge
+from bus.errors import BusFull, BusUnavailable, EventTooLarge, Superseded
 from bus.inbox import FinishedUpTo, Inbox, nothing_finished
 from bus.publisher import Publisher
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed, LabelledEvent
@@ -211,6 +211,8 @@ class Actor(ABC, Generic[EventT]):
             # Nothing can be published, not even a failure: the log will deliver the event again.
             self._record_uncounted(delivery)
             log.warning("bus unavailable during work", error=str(error))
+            if isinstance(error, Superseded):
+                await delivery.nak(0.0)  # for the core that came later
         except Exception:
             # An event with neither result nor failure must not end the actor, and with it the work
             # on all other events.
