@@ -140,10 +140,12 @@ async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answe
     documents = await lookup.batch_documents(edge, batch) if detailed or closing else []
     body = batch_status(batch, documents)
     if detailed:
-        details = [_document_status(document) for document in documents]
+        details = [document_status(document) for document in documents]
         body = msgspec.structs.replace(body, documents=details)
-    headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
-    return Answer(200, body, headers)
+    if progress.is_finished:
+        return Answer(200, body)
+    body = await edge.progress.add_to_batch(body, batch, documents)
+    return Answer(200, body, {"Retry-After": responses.POLL_AFTER})
 
 
 def batch_status(
@@ -327,7 +329,8 @@ def _mistral_status(state: EngineBatch | None) -> replies.MistralStatus | msgspe
     )
 
 
-def _document_status(document: DocumentRecord) -> replies.BatchDocumentStatus:
+def document_status(document: DocumentRecord) -> replies.BatchDocumentStatus:
+    """Return the state of a document of a batch as a reply."""
     return replies.BatchDocumentStatus(
         id=document.document_id,
         file_name=document.file_name,

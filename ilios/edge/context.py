@@ -1,7 +1,7 @@
 """The collaborators of the HTTP handlers, and the keys they are found under in the application."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,7 +35,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
-from schemas.replies import DocumentStatus
+from schemas.replies import BatchStatus, DocumentStatus
 from schemas.service_replies import HealthReport
 
 
@@ -154,6 +154,12 @@ class Progress(Protocol):
 
     async def add_to(self, status: DocumentStatus, document: DocumentRecord) -> DocumentStatus:
         """Return the status with what is known of its progress."""
+        ...
+
+    async def add_to_batch(
+        self, status: BatchStatus, batch: BatchRecord, documents: Sequence[DocumentRecord] = ()
+    ) -> BatchStatus:
+        """Return the status of a batch, and of its documents in it, with their progress."""
         ...
 
 
