@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import accept, lookup, requests, responses, uploads
-from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.context import EDGE, SHUTTING_DOWN, TENANT, Edge
 from ilios.edge.deadlines import absolute_deadline
 from ilios.edge.errors import (
     AUTHENTICATING,
@@ -121,8 +121,9 @@ async def status(request: web.Request) -> web.StreamResponse:
     """Answer with the progress of a batch, and with ``?details=true`` of each document."""
     wanted = requests.parse_texts(StatusQuery, request.query)
     batch = await lookup.get_batch_or_404(request)
-    batch = await wait_for_batch(request, batch, wanted.wait)
-    answer = await status_answer(request.app[EDGE], batch, wanted.details)
+    edge, closing = request.app[EDGE], request.app[SHUTTING_DOWN]
+    batch = await wait_for_batch(edge, batch, wanted.wait, closing)
+    answer = await status_answer(edge, batch, wanted.details)
     return responses.answer_response(answer)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from actors.ports import Blobs
 from bus.log import NewestEvent, StoredBatchSubmission
 from bus.reader import LogPosition
 from bus.stored_messages import StoredMessage
+from ilios.edge.client_slots import ClientSlots
 from ilios.edge.waited import WaitedDocuments
 from ilios.integrity.faults import Faults
 from ilios.runtime.keyed_lock import KeyedLock
@@ -302,6 +304,9 @@ class UploadSigner(Protocol):
         ...
 
 
+WAIT_SHARE = 2
+"""One in so many connections may wait; the others are for those who submit and read."""
+
 Health = Callable[[], Awaitable[HealthReport]]
 
 
@@ -345,6 +350,12 @@ class Edge:
     upload_locks: KeyedLock = field(default_factory=KeyedLock)
     """By tenant and document: requests that complete or withdraw the same upload take turns."""
     waited: WaitedDocuments = field(default_factory=WaitedDocuments)
+
+    @cached_property
+    def wait_slots(self) -> ClientSlots:
+        """The slots of clients that wait for an end, by HTTP and on the bus."""
+        limit = self.limits.max_connections // WAIT_SHARE
+        return ClientSlots(limit, multi_tenant=len(self.api_keys) > 1)
 
 
 EDGE = web.AppKey("edge", Edge)
