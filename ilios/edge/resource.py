@@ -26,7 +26,6 @@ from ilios.edge.errors import (
     AUTHENTICATING,
     FINDING_DOCUMENT,
     GONE,
-    PUBLISHING,
     READING_LOG,
     SENDING_BLOB,
     SUBMITTING,
@@ -49,7 +48,7 @@ from ilios.edge.waits import WaitQuery, wait_for_document
 from ilios.formats import FORMATS
 from ilios.formats.declaration import FormatOptions, Output
 from schemas.records import DocumentRecord
-from schemas.replies import DeletionReceipt, DocumentStatus, Submitted
+from schemas.replies import DocumentStatus, Submitted
 from schemas.requests import MAX_WAIT, SubmitByUrl, SubmitFields
 from schemas.states import UNFINISHED_STATES
 
@@ -241,33 +240,17 @@ async def read_original(request: web.Request) -> web.StreamResponse:
     return await content.send_original(request, document, blob)
 
 
-@operation(
-    "DELETE",
-    "/v1/documents/{id}",
-    name="removeDocument",
-    tag=documents.TAG,
-    summary="Delete a document, or cancel its conversion",
-    description="Markdown, images and original are erased; what was billed stays billed. Asking "
-    "again gets the same receipt.",
-    parameters=(DOCUMENT_ID,),
-    responses={
-        200: Response(
-            description="It is removed; this is the receipt.",
-            content={JSON: DeletionReceipt},
-        ),
-        202: Response(
-            description="It will be removed; `deletedAt` is null until it is.",
-            content={JSON: DeletionReceipt},
-            headers=("Location", "Retry-After"),
-        ),
-    },
-    problems=(AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING),
-)
-async def remove(request: web.Request) -> web.StreamResponse:
+async def _remove(request: web.Request) -> web.StreamResponse:
     """Answer with the receipt."""
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     answer = await documents.remove(edge, tenant, document_id, RESOURCE)
     return responses.answer_response(answer)
+
+
+remove = msgspec.structs.replace(
+    documents.delete, path="/v1/documents/{id}", name="removeDocument", handler=_remove
+)
+"""Deletes a document, or cancels its conversion, at its own address."""
 
 
 def _wanted_output(request: web.Request) -> Output:
