@@ -54,6 +54,8 @@ class Armed(IsolatedService):
 
     def __init__(self, directory: Path, point: Failpoint, hits: Sequence[int]) -> None:
         super().__init__(directory)
+        # As the armed starts have it: a process less for the last one, which is not about the edge.
+        self._environ = {**self._environ, "ILIOS_EDGE_PROCESSES": "0"}
         self._point = point
         self._hits = list(hits)
 
