@@ -24,7 +24,7 @@ async def run_ilios(
     data_dir: Path, *arguments: str, armed: Failpoint | None = None, **environ: str
 ) -> CommandResult:
     """Run ``ilios`` for this data directory; it is killed when it reaches ``armed``."""
-    module = ("ilios",) if armed is None else ("tests.journeys.armed", armed, "1")
+    module = ("ilios",) if armed is None else ("tests.journeys.armed", f"{armed}:1")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
