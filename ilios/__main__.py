@@ -12,6 +12,11 @@ from ilios.settings.environ import BadSettings
 COMMANDS = {
     "serve": "start the service with everything it needs inside",
     "run": "run workers on this host for a service on another one",
+    "join": "work for the service on a NATS server, with settings that come from it",
+    "status": "show the hosts of a service, their work in hand, and what waits",
+    "pause": "have fetchers or converters take no work for a while, on every host",
+    "resume": "end a pause",
+    "drain": "have one host take no more work",
     "convert": "convert files here and now, without a service",
     "score": "measure what comes out of a directory of documents",
     "check": "show the settings in effect and whether the service could start with them",
