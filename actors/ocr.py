@@ -258,9 +258,10 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         self, event: DocumentFetched, document: SourceFile
     ) -> DocumentConverted:
         pages = PageEvents(event, self._pages)
-        async with self._deadlines.limit(event, delivers=True):
+        async with self._deadlines.limit(event):
             conversion = await self._convert(document, pages)
-        return await store_markdown(self._blobs, event, conversion)
+        with self._deadlines.delivering(event):
+            return await store_markdown(self._blobs, event, conversion)
 
     def _may_be_converted(self, path: Path, delivery: DeliveryInfo) -> bool:
         """Whether the original is so old that its conversion may exist."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "convert": "convert files here and now, without a service",
     "score": "measure what comes out of a directory of documents",
     "check": "show the settings in effect and whether the service could start with them",
+    "blobs": "move the blobs of a stopped service to S3, or into a shared directory",
     "bus": "write a context of the nats command for the bus, or a configuration of your own NATS",
     "dead": "list, show, requeue and drop dead letters",
     "losses": "list events the log has lost, and the documents they concern",

@@ -83,7 +83,11 @@ def compose_edge(
         reads=stores.documents,
         pages=PageReader(stores.connection),
         progress=DocumentProgress(
-            stores.connection, stores.documents, settings.engine_processes, settings.default_engine
+            stores.connection,
+            stores.documents,
+            stores.batches,
+            {"local": settings.engine_processes, "mistral": settings.mistral_concurrency},
+            settings.default_engine,
         ),
         batches=stores.batches,
         lists=stores.lists,

@@ -74,9 +74,12 @@ def libreoffice_directory(text: str) -> str:
     if text.lower() in ("auto", "off"):
         return text.lower()
     path = Path(text)
-    if not path.is_absolute() or not path.is_dir():
+    # All of its parent is readable in the sandbox, so that must be LibreOffice and nothing else.
+    is_program = path.name == "program" and path.is_dir() and (path.parent / "share").is_dir()
+    if not path.is_absolute() or not is_program:
         raise ValueError(
-            "must be auto, off or the absolute path of LibreOffice's program directory"
+            "must be auto, off or the absolute path of LibreOffice's directory program, which is "
+            "beside its directory share"
         )
     return text
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import TypeVar
 
 import structlog
@@ -49,10 +49,9 @@ class RateLimiter:
     @asynccontextmanager
     async def slot(self, pages: int, *, urgent: bool, tenant: str = "") -> AsyncIterator[None]:
         """Hold a slot for a call that reads so many pages; wait for it first."""
-        async with AsyncExitStack() as stack:
-            if pages > LARGE_CALL_PAGES:
-                await stack.enter_async_context(self._large_slots.slot(tenant=tenant))
-            await stack.enter_async_context(self._slots.slot(urgent=urgent, tenant=tenant))
+        is_large = pages > LARGE_CALL_PAGES
+        large = self._large_slots.slot(tenant=tenant) if is_large else nullcontext()
+        async with large, self._slots.slot(urgent=urgent, tenant=tenant):
             await self._wait(pages)
             yield
 
