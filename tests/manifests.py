@@ -18,6 +18,14 @@ SECRETS = {
     "NATS_PASSWORD": "secret",
     "AWS_ACCESS_KEY_ID": "id",
     "AWS_SECRET_ACCESS_KEY": "key",
+    "ILIOS_SEALING_KEY": "c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBtb3JlISE=",
+}
+
+SECRET_OF = {
+    "API": "ilios-core",
+    "NATS": "ilios-bus",
+    "AWS": "ilios-blobs",
+    "ILIOS": "ilios-passwords",
 }
 
 
@@ -62,9 +70,7 @@ def environ(workload: Manifest) -> dict[str, str]:
         if "secretRef" in source
     }
     given = {
-        name: value
-        for name, value in SECRETS.items()
-        if {"API": "ilios-core", "NAT": "ilios-bus", "AWS": "ilios-blobs"}[name[:3]] in named
+        name: value for name, value in SECRETS.items() if SECRET_OF[name.partition("_")[0]] in named
     }
     own = {one["name"]: one["value"] for one in container(workload)["env"]}
     return found | given | {name: text for name, text in own.items() if name != "NATS_CA"}

@@ -64,11 +64,8 @@ def test_core_and_workers_have_settings_that_they_start_with_and_agree_on(find: 
     assert worker.insecure
     assert core.external_bus == worker.external_bus
     assert core.s3 == worker.s3
-    assert core.seal_key_file == worker.seal_key_file is not None
+    assert core.sealing_key == worker.sealing_key is not None
     for workload in (find("StatefulSet", "ilios-core"), find("Deployment", "ilios-workers")):
-        (key,) = pod(workload)["initContainers"]
-        assert key["command"][:3] == ["install", "-m", "0600"]
-        assert key["command"][-1] == str(core.seal_key_file)
         mounted = {one["mountPath"] for one in container(workload)["volumeMounts"]}
         assert str(core.data_dir.parent) in mounted
 
@@ -89,9 +86,8 @@ def test_every_container_is_confined_and_probed_and_ends_in_time(find: Find) -> 
     for workload in workloads(find):
         assert pod(workload)["securityContext"]["runAsNonRoot"]
         assert pod(workload)["terminationGracePeriodSeconds"] >= 30
-        for one in (*pod(workload)["containers"], *pod(workload).get("initContainers", ())):
-            assert one["securityContext"]["readOnlyRootFilesystem"]
-            assert one["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container(workload)["securityContext"]["readOnlyRootFilesystem"]
+        assert container(workload)["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         probes = {
             kind: container(workload)[kind]["httpGet"]["path"]
             for kind in ("startupProbe", "readinessProbe", "livenessProbe")
