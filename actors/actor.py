@@ -87,7 +87,7 @@ class Actor(ABC, Generic[EventT]):
         self._other_tenants_reserve = other_tenants_reserve
         self._slots = slots
         self._unsupported_option_timeout = unsupported_option_timeout
-        self._attempts = Attempts(self.consumer.name, counts)
+        self._attempts, self._shared = Attempts(self.consumer.name, counts), counts is not None
         self._uncounted: dict[int, int] = {}  # sequence on the log -> deliveries without a crash
         self._busy: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -127,6 +127,7 @@ class Actor(ABC, Generic[EventT]):
             self._concurrency,
             self._ended_floor,
             max_per_tenant=per_tenant,
+            shared=self._shared,
         )
         async with closed.open() as inbox:
             workers = [

@@ -36,7 +36,7 @@ class Inbox:
 
     With ``max_per_tenant`` no tenant has more than so many in progress, and the next delivery is
     that of the tenant with the fewest. While a tenant has that many, the lanes are searched for
-    events of others.
+    events of others. ``shared`` is whether other hosts take deliveries as well.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Inbox:
         finished_up_to: FinishedUpTo = nothing_finished,
         *,
         max_per_tenant: int | None = None,
+        shared: bool = False,
     ) -> None:
         self._connection = connection
         self._finished_up_to = finished_up_to
@@ -57,7 +58,7 @@ class Inbox:
         self._other_tenants: dict[str, OtherTenants] = {}  # by durable
         others = {source.name: OtherTenants(connection, source) for source in consumer.sources}
         for lane, source in product(LANES, consumer.sources):
-            ahead = None if max_per_tenant is None else LookAhead(concurrency)
+            ahead = None if max_per_tenant is None else LookAhead(concurrency, shared=shared)
             durable = source.durable(lane)
             pull = Pull(connection, durable, concurrency, self._dispatch, ahead, source.wanted)
             self._lanes.append((lane, pull))
