@@ -18,6 +18,8 @@ from tests import documents
 from tests.journeys.running import RunningService, Target, running_service
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 BROKEN = b"%PDF-1.7 and nothing else"
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 

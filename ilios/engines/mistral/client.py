@@ -18,6 +18,7 @@ from ilios.engines.mistral.records import BatchJob, Purpose, SdkCalls, UploadedF
 from ilios.secret import Secret
 
 SERVER_URL = "https://api.mistral.ai"
+KEY_CHECK_SECONDS = 1.5  # less than a check of health may take
 
 _BASIC_MODELS = ("mistral-ocr-2505",)
 _WITHOUT_CONFIDENCE = (*_BASIC_MODELS, "mistral-ocr-2512")
@@ -91,13 +92,20 @@ class MistralClient:
                 if error.status_code != 404:
                     raise
 
+    async def check_key(self) -> None:
+        """Make a call that costs nothing and needs the key."""
+        async with asyncio.timeout(KEY_CHECK_SECONDS):
+            await self._files.page(0, 1)
+
     async def list_files(self, prefix: str, purpose: Purpose = "ocr") -> list[UploadedFile]:
         """Return the files whose names have this prefix."""
         found: list[UploadedFile] = []
         number = 0
         while True:
             async with asyncio.timeout(self._timeout):
-                page = await self._files.page(number, prefix, purpose)
+                page = await self._files.page(
+                    number, LIST_PAGE_SIZE, search=prefix, purpose=purpose
+                )
             found += [one for one in page if one.name.startswith(prefix)]
             if len(page) < LIST_PAGE_SIZE:
                 return found

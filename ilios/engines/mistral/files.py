@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from ilios.engines.mistral.errors import RefusedCall
 from ilios.engines.mistral.ocr import proxy_of
-from ilios.engines.mistral.records import Purpose, UploadedFile
+from ilios.engines.mistral.records import UploadedFile
 
 LIST_PAGE_SIZE = 100
 PATH = "/v1/files"
@@ -34,14 +34,12 @@ class FilesEndpoint:
         self._url = server_url.rstrip("/") + PATH
         self._proxy = proxy_of(self._url)
 
-    async def page(self, number: int, search: str, purpose: Purpose) -> list[UploadedFile]:
-        """Return a page of the files whose names contain a text; the first page is 0."""
-        query: dict[str, str | int] = {
-            "page": number,
-            "page_size": LIST_PAGE_SIZE,
-            "search": search,
-            "purpose": purpose,
-        }
+    async def page(self, number: int, size: int, **wanted: str) -> list[UploadedFile]:
+        """Return a page of the files that are ``wanted`` (all if nothing is); the first page is 0.
+
+        The API has ``search``, a part of the name, and ``purpose``.
+        """
+        query: dict[str, str | int] = {"page": number, "page_size": size, **wanted}
         async with self._session.get(self._url, params=query, proxy=self._proxy) as response:
             found = _files.decode(await _read(response))
         return [UploadedFile(one.id, one.filename) for one in found.data]

@@ -9,7 +9,6 @@ import pytest
 from mistralai.client.sdkconfiguration import SERVERS
 
 from ilios.engines.mistral import client as module
-from ilios.engines.mistral import files
 from ilios.engines.mistral.client import MistralClient
 from ilios.engines.mistral.errors import ApiError, RefusedCall, classify
 from ilios.secret import Secret
@@ -40,8 +39,7 @@ def test_the_usual_server_is_that_of_the_sdk() -> None:
 async def test_all_pages_of_a_list_of_files_are_read(
     client: MistralClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in (module, files):
-        monkeypatch.setattr(place, "LIST_PAGE_SIZE", 2)
+    monkeypatch.setattr(module, "LIST_PAGE_SIZE", 2)
     names = {f"mine-{number}.pdf" for number in range(4)}
     for name in (*names, "of-mine-and-others.pdf"):
         await client.upload(name, io.BytesIO(b"%PDF-1.7"))
