@@ -7,6 +7,7 @@ that failed or a volume that is full, counts at once.
 import asyncio
 import sqlite3
 import time
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -36,6 +37,11 @@ class Monitoring(Struct, frozen=True):
     damage: DamageMonitor
     faults: Faults
 
+    @property
+    def problems(self) -> list[str]:
+        """What shows without a check, a sentence for each."""
+        return [*self.supervisor.problems, *self.faults.problems]
+
 
 class _CheckResults(Struct, frozen=True):
     """The fault of each part, or None."""
@@ -63,7 +69,10 @@ class Health:
         monitoring: Monitoring,
         engine_names: tuple[str, ...] = ("local",),
         bucket: str | None = None,
+        orders: Callable[[], dict[str, str]] = dict,
     ) -> None:
+        """``orders`` returns a phrase for each role that operators have stopped for a while."""
+        self._orders = orders
         self._connection = connection
         self._probe = probe
         self._writer = writer
@@ -133,6 +142,7 @@ class Health:
             "writer": "unavailable" if writer else "running",
             "engine": "unavailable" if engine else self._engine_names,
         }
+        services |= self._orders()
         return HealthReport(services=services, healthy=not problems, problems=problems)
 
     async def _check_bus(self) -> str | None:

@@ -82,6 +82,11 @@ class Node:
             self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
 
+    def enter_lame_duck_mode(self) -> None:
+        """Have the process take no more clients, and end half a minute later."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGUSR2)
+
     async def pause(self) -> None:
         """Stop the process until ``resume``; its connections stay open."""
         assert self._process is not None

@@ -94,6 +94,7 @@ KNOWN = (
         "2.16",
         frozenset(
             {
+                "_attempt_reconnect",
                 "_build_message",
                 "_close",
                 "_error_cb",

@@ -18,6 +18,7 @@ from ilios.engines.mistral.ocr import CONNECT_SECONDS, IDLE_SECONDS, OcrEndpoint
 from ilios.secret import Secret
 from schemas.results import split_lines
 
+KEY_CHECK_SECONDS = 1.5  # less than a check of health may take
 LIST_PAGE_SIZE = 100
 JOBS_LIVE = timedelta(days=8)
 """A batch job may take a week; older ones have ended."""
@@ -105,6 +106,11 @@ class MistralClient:
             except MistralError as error:
                 if error.status_code != 404:
                     raise
+
+    async def check_key(self) -> None:
+        """Make a call that costs nothing and needs the key."""
+        async with asyncio.timeout(KEY_CHECK_SECONDS):
+            await self.sdk.files.list_async(page=0, page_size=1)
 
     async def list_files(
         self, prefix: str, purpose: models.FilePurpose = "ocr"

@@ -21,6 +21,8 @@ LONGEST_MESSAGE = 200  # characters of the API's messages that are passed on
 
 _BUSY = frozenset({425, 429})
 _KEY = frozenset({401, 403})
+BAD_KEY = "engine_bad_key"
+"""The code of a key that is refused."""
 _FILE_MISSING = re.compile(r'file not found|could not get file|"invalid_file"', re.IGNORECASE)
 _UNREADABLE = "Mistral sent an answer that cannot be understood"
 _DOCUMENT = tuple(
@@ -111,7 +113,7 @@ def _from_response(status: int, body: str, headers: Mapping[str, str]) -> ApiErr
 def _service_error(status: int, body: str) -> ApiError | None:
     """Return an error of the API or the account; None if it is the document's."""
     if status in _KEY:
-        return ApiError("account", "engine_bad_key", "Mistral refuses the key in MISTRAL_API_KEY")
+        return ApiError("account", BAD_KEY, "Mistral refuses the key in MISTRAL_API_KEY")
     if status == 402 or (status == 429 and re.search("budget|credit|billing", body, re.IGNORECASE)):
         return ApiError("account", "engine_quota", "The budget at Mistral is used up")
     if status in _BUSY:

@@ -282,21 +282,22 @@ async def test_events_about_pages_reach_the_edge_and_their_own_tenant_only(
             assert b"Permissions Violation" in await other.send(publish(subject("acme"), b""))
 
 
-async def test_a_publisher_reads_drafts_of_its_own_tenant_only(two_tenants: NatsServer) -> None:
-    ours, theirs = (f"ilios.pages.{tenant}.{events.id_of(1)}".encode() for tenant in TENANTS)
+async def test_drafts_of_pages_are_for_the_edge_and_not_for_publishers(
+    two_tenants: NatsServer,
+) -> None:
+    subject = f"ilios.pages.{TENANTS[0]}.{events.id_of(1)}".encode()
     async with (
         RawClient(two_tenants.url("ocr")) as ocr,
+        RawClient(two_tenants.url("edge")) as edge,
         RawClient(two_tenants.url(OURS)) as publisher,
     ):
         assert await ocr.send(b"SUB ilios.pages.*.* 1\r\n") == b""
-        assert await publisher.send(b"SUB _INBOX.x 1\r\n") == b""
-        refused = await publisher.send(publish(theirs, b"", reply=b"_INBOX.x"))
-        assert b"Permissions Violation" in refused
-        await publisher.send(publish(ours, b"", reply=b"_INBOX.x"))
+        assert await edge.send(b"SUB _ILIOS.edge.x 1\r\n") == b""
+        await edge.send(publish(subject, b"", reply=b"_ILIOS.edge.x"))
         request = (await ocr.read_until(b"\r\n\r\n\r\n")).split()
-        assert request[1] == ours
         assert await ocr.send(publish(request[3], b"{pages}")) == b""
-        assert b"{pages}" in await publisher.read_until(b"}\r\n")
+        assert b"{pages}" in await edge.read_until(b"}\r\n")
+        assert b"Permissions Violation" in await publisher.send(publish(subject, b""))
 
 
 async def test_publishers_cannot_reach_each_other(two_tenants: NatsServer) -> None:
