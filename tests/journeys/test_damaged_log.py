@@ -206,6 +206,7 @@ async def test_a_log_whose_settings_were_lost_has_lost_no_event(tmp_path: Path) 
         assert b'"totalOperations":2' in summary
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("six_completed")
 async def test_a_log_damaged_while_the_service_runs_is_reported(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
@@ -249,6 +250,7 @@ async def is_read_to_its_end(data: Path) -> bool:
     return bool(read == state.last_seq)
 
 
+@pytest.mark.slow
 async def test_events_that_were_removed_before_they_were_read_are_reported(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         await complete(service, "Meridian", "Parallel")
