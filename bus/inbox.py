@@ -75,7 +75,7 @@ class Inbox:
         self._counted_tenants: dict[int, str] = {}  # tenants of deliveries that count for the limit
         self._in_progress_by_tenant: Counter[str] = Counter()  # how many these are
         self._intake.count_by(lambda: len(self._in_progress))
-        self._failure: BusUnavailable | None = None  # of the subscriptions
+        self._failure: Exception | None = None  # of the subscriptions
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Inbox"]:
@@ -154,8 +154,10 @@ class Inbox:
                     await self._intake.wait_until_closed()
                 while pull.buffer:
                     await pull.buffer.popleft().nak(0)
-        except (nats.errors.Error, OSError) as error:
-            self._failure = BusUnavailable(f"cannot pull {pull.durable}: {error}")
+        except Exception as error:  # noqa: BLE001  who waits for a delivery raises it
+            unavailable = isinstance(error, nats.errors.Error | OSError)
+            reason = f"cannot pull {pull.durable}: {error}"
+            self._failure = BusUnavailable(reason) if unavailable else error
             self._dispatch()
 
     def _dispatch(self) -> None:
@@ -166,7 +168,7 @@ class Inbox:
                 if not future.done():
                     try:
                         delivery = self._next_delivery(only_urgent=only_urgent)
-                    except BusUnavailable as gone:
+                    except Exception as gone:  # noqa: BLE001  raised where it is waited for
                         future.set_exception(gone)
                     else:
                         if delivery is None:
