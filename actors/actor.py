@@ -216,8 +216,6 @@ class Actor(ABC, Generic[EventT]):
             # Nothing can be published, not even a failure: the log will deliver the event again.
             self._record_uncounted(delivery)
             log.warning("bus unavailable during work", error=str(error))
-            if isinstance(error, Superseded):
-                await delivery.nak(0.0)  # for the core that came later
         except Exception:
             # An event with neither result nor failure must not end the actor, and with it the work
             # on all other events.
@@ -396,7 +394,7 @@ class Actor(ABC, Generic[EventT]):
             except BusUnavailable as error:
                 # While the server is connected the delivery is not given back: on a full disk the
                 # work would otherwise be repeated every few seconds.
-                if not self._connection.connected:
+                if not self._connection.connected or isinstance(error, Superseded):
                     raise
                 log.warning("log not writable, waiting", error=str(error))
             else:
