@@ -189,6 +189,7 @@ async def test_a_core_that_wakes_after_it_was_replaced_announces_nothing(
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("point", ["persister.committed", "actor.answered", "edge.stored"])
 async def test_a_core_that_was_stopped_for_long_does_nothing_when_it_wakes(
     nats_server: NatsServer, shared: dict[str, str], tmp_path: Path, point: Failpoint
