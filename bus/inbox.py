@@ -37,7 +37,8 @@ class Inbox:
 
     With ``max_per_tenant`` no tenant has more than so many in progress, and the next delivery is
     that of the tenant with the fewest. While a tenant has that many, the lanes are searched for
-    events of others. While the ``intake`` is closed nothing is requested.
+    events of others. While the ``intake`` is closed nothing is requested. ``shared`` is whether
+    other hosts take deliveries as well.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Inbox:
         *,
         max_per_tenant: int | None = None,
         intake: Intake | None = None,
+        shared: bool = False,
     ) -> None:
         self._connection = connection
         self._intake = intake or Intake()
@@ -60,7 +62,7 @@ class Inbox:
         self._other_tenants: dict[str, OtherTenants] = {}  # by durable
         others = {source.name: OtherTenants(connection, source) for source in consumer.sources}
         for lane, source in product(LANES, consumer.sources):
-            ahead = None if max_per_tenant is None else LookAhead(concurrency)
+            ahead = None if max_per_tenant is None else LookAhead(concurrency, shared=shared)
             durable = source.durable(lane)
             pull = Pull(connection, durable, concurrency, self._dispatch, ahead, source.wanted)
             self._lanes.append((lane, pull))
