@@ -50,16 +50,11 @@ async def test_a_host_joins_with_a_url_and_a_key_and_takes_the_rest_from_the_cor
         "ILIOS_SHARED_BLOBS": str(tmp_path / "blobs"),
         "ILIOS_MAX_FILE_MB": "33",
     }
-    async with running_service(core_dir, **set_there) as core, ServiceClient(core) as client:
+    async with running_service(core_dir, **set_there) as core:
         key = sealing_key(core)
         for environ, named in (
-            ({}, "ILIOS_SEAL_KEY_FILE is not set (or ILIOS_SEALING_KEY)"),
             ({"ILIOS_SEALING_KEY": OTHER_KEY}, "ILIOS_SEALING_KEY is another key than the core"),
             (key | {"ILIOS_MAX_FILE_MB": "7"}, "ILIOS_MAX_FILE_MB is 7 here and 33 at the core"),
-            (
-                key | {"S3_BUCKET": "documents"},
-                "S3_BUCKET: the blobs of the core are in a directory",
-            ),
         ):
             assert named in await refusal(tmp_path / "refused", url, environ)
     host = JoiningHost(tmp_path / "host", **key, ILIOS_LOG_LEVEL="debug")
