@@ -34,6 +34,7 @@ from bus.consumers import Consumer
 from bus.delivery import Delivery, DeliveryInfo
 from bus.errors import BusUnavailable
 from bus.inbox import FinishedUpTo, nothing_finished
+from bus.intake import Intake
 from bus.log import Log
 from bus.objects import Objects
 from schemas.documents import (
@@ -78,9 +79,14 @@ class Fetcher(Actor[DocumentSubmitted]):
         deadlines: Deadlines | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
         counts: SharedCounts | None = None,
+        intake: Intake | None = None,
     ) -> None:
         super().__init__(
-            connection, slots=FairSlots(MAX_DOWNLOADS), ended_floor=ended_floor, counts=counts
+            connection,
+            slots=FairSlots(MAX_DOWNLOADS),
+            ended_floor=ended_floor,
+            counts=counts,
+            intake=intake,
         )
         self._cancellations = cancellations
         self._deadlines = deadlines or Deadlines()

@@ -14,7 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from bus import streams
+from bus import log_info, streams
 from bus.connection import INBOX_PREFIX, Connection
 from bus.consumers import ensure_reader
 from bus.delivery import Delivery
@@ -78,7 +78,9 @@ class Reader:
         async with self._connection.setup_context() as js:
             await self._connection.ride_out(lambda: streams.ensure(js))
             try:
-                return await self._connection.ride_out(lambda: streams.identity(js))
+                return await self._connection.ride_out(
+                    lambda: log_info.identity(self._connection, js)
+                )
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"the log does not answer: {error}") from error
 
@@ -292,14 +294,14 @@ async def fetch_extent(connection: Connection) -> LogExtent | None:
     :raises BusUnavailable: the server does not answer.
     """
     try:
-        identity = await streams.identity(connection.jetstream)
-        state = (await connection.jetstream.stream_info(streams.EVENTS)).state
+        info = await log_info.current_info(connection, connection.jetstream)
     except NotFoundError:
         return None
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:
         raise BusUnavailable(f"the log does not answer: {error}") from error
+    state = info.state
     first = state.first_seq if state.messages else state.last_seq + 1
-    return LogExtent(identity.name, identity.created, first, identity.last_sequence)
+    return LogExtent(streams.EVENTS, streams.created_at(info), first, state.last_seq)
 
 
 async def replay(

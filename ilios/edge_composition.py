@@ -185,7 +185,7 @@ def open_disk_guard(settings: Settings, store: Path | None) -> DiskGuard:
 
 def load_seal(settings: Settings) -> Seal:
     """Load the key of passwords. Errors as ``load_key``."""
-    return Seal(load_key(settings.seal_key_file, settings.data_dir))
+    return Seal(load_key(settings.seal_key_file, settings.data_dir, settings.sealing_key))
 
 
 def load_signer(settings: Settings) -> Signer:

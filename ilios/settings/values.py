@@ -133,6 +133,13 @@ def host(text: str) -> str:
     return text
 
 
+def host_name(text: str) -> str:
+    """Parse the name of a host, which is a token of subjects."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError("must be letters, digits, - and _, at most 64")
+    return text
+
+
 def origin(text: str) -> str:
     """Parse an origin: a URL of a scheme, a host and perhaps a port."""
     complaint = "must be an http or https URL with a host, and without user, path or query"
