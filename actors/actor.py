@@ -124,15 +124,8 @@ class Actor(ABC, Generic[EventT]):
         self._stopping = False
         regular_workers = self._concurrency + self._other_tenants_reserve
         per_tenant = self._concurrency if self._other_tenants_reserve else None
-        closed = Inbox(
-            self._connection,
-            consumer,
-            self._concurrency,
-            self._ended_floor,
-            max_per_tenant=per_tenant,
-            intake=self._intake,
-            shared=self._shared,
-        )
+        args = (self._connection, consumer, self._concurrency, self._ended_floor)
+        closed = Inbox(*args, max_per_tenant=per_tenant, intake=self._intake, shared=self._shared)
         async with closed.open() as inbox:
             workers = [
                 asyncio.create_task(

@@ -50,7 +50,7 @@ async def measure(before: str, starts: int = 10, *, mistral: bool = False) -> No
 
 
 async def _start(data: Path, checkout: Path, environ: dict[str, str]) -> Start:
-    service = MeasuredService(data, stub=False, checkout=checkout, **environ)
+    service = MeasuredService(data, stub=False, kilobytes=0, checkout=checkout, log=None, **environ)
     began = time.monotonic()
     await service.start()
     try:
