@@ -27,6 +27,7 @@ SECRETS = "secrets.json"
 OF_OTHER_HOSTS = {
     "ilios.cluster.>",
     "ilios.attempts.>",
+    "ilios.janitor.epoch.*",
     "$JS.API.DIRECT.GET.ILIOS_CLUSTER.>",
     "$JS.API.DIRECT.GET.ILIOS_ATTEMPTS.>",
     "$JS.API.CONSUMER.PAUSE.ILIOS_EVENTS.*",
