@@ -21,6 +21,7 @@ from bench.server import StubEngine
 from ilios import logs
 from ilios.chaos.hosts.network import Network
 from ilios.chaos.hosts.system import ServiceOnHosts
+from ilios.joining import as_set
 from ilios.runtime import event_loop, process_settings
 from ilios.service import service
 from ilios.settings.environ import from_environ
@@ -111,7 +112,9 @@ async def _run(role: str, seconds: float) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     engine = FixedEngine(seconds)
     running = (
-        service(settings, engine=engine) if role == "core" else worker(settings, ROLES, engine)
+        service(settings, engine=engine)
+        if role == "core"
+        else worker(settings, as_set(settings, ROLES), engine)
     )
     async with running as host:
         process_settings.freeze_objects()

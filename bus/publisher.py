@@ -134,6 +134,7 @@ class Publisher:
             EXPECTED_LAST_SUBJECT_HEADER: subjects.document_filter(
                 "*", event.tenant, event.document_id
             ),
+            **tracing.headers(),
         }
         try:
             return await self.publish_raw(

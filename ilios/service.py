@@ -39,7 +39,9 @@ from ilios.edge_process.child import early_child
 from ilios.edge_process.messages import Start, State
 from ilios.edge_process.process import CoreParts, EdgeProcess
 from ilios.engine_composition import Engines, describe_engines, open_engines
+from ilios.fitness import Fitness
 from ilios.health import Health, Monitoring
+from ilios.host_service import CORE, Host
 from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
@@ -52,7 +54,7 @@ from ilios.settings.settings import Settings
 from ilios.startup import Startup, written_directories
 from ilios.stores import Stores, open_stores
 from ilios.upkeep_composition import compose_upkeep
-from ilios.worker_composition import Parts, WorkerPorts, compose_fetcher, compose_ocr
+from ilios.worker_composition import ROLES, Parts, WorkerPorts, compose_fetcher, compose_ocr
 
 
 class Service(Struct, frozen=True):
@@ -108,17 +110,33 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         await retry(log_check.compare_numbers)
         # After a second service on the log is refused, which would replace the facts of the first.
         counts = await announce(settings, stores.bus.janitor, seal)
+        host = Host(settings, CORE, stores.bus.janitor, ROLES)
+        await host.orders.look_once()
         parts: Parts = {
             "writer": writer.run,
             "persister": persister.run,
-            **_actors(settings, stores, engines, deadlines := Deadlines(is_held=True), counts),
+            **_actors(
+                settings, stores, engines, deadlines := Deadlines(is_held=True), host, counts
+            ),
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
-            **await compose_upkeep(settings, stores, writer, monitoring, log_check, deadlines),
+            **await compose_upkeep(
+                settings,
+                stores,
+                writer,
+                monitoring,
+                log_check,
+                deadlines=deadlines,
+                intakes=host.intakes,
+            ),
+            **host.parts(engine=engines.state, problems=lambda: monitoring.problems),
         }
         for name, run in parts.items():
             await enter(monitoring.supervisor.running(name, run))
-        health = _health(settings, stores, engines, writer, monitoring)
+        health = _health(settings, stores, engines, writer, monitoring, host)
+        if counts is not None:  # there may be other hosts, which do what this one cannot
+            fitness = Fitness(health, host.intakes)
+            await enter(monitoring.supervisor.running("fitness", fitness.run))
         if early is not None:
             edge_process = EdgeProcess(
                 sockets,
@@ -166,6 +184,7 @@ def _actors(
     stores: Stores,
     engines: Engines,
     deadlines: Deadlines,
+    host: Host,
     counts: SharedCounts | None,
 ) -> Parts:
     """Build the actors that consume events, without the persister."""
@@ -173,6 +192,7 @@ def _actors(
     ports = WorkerPorts(
         blobs=blobs,
         deadlines=deadlines,
+        intakes=host.intakes,
         ended_floor=stores.log_reads.ended_floor,
         counts=counts,
     )
@@ -185,7 +205,12 @@ def _actors(
 
 
 def _health(
-    settings: Settings, stores: Stores, engines: Engines, writer: Writer, monitoring: Monitoring
+    settings: Settings,
+    stores: Stores,
+    engines: Engines,
+    writer: Writer,
+    monitoring: Monitoring,
+    host: Host,
 ) -> Health:
     """Build the health check of all that is in this process."""
     return Health(
@@ -199,6 +224,7 @@ def _health(
         monitoring=monitoring,
         engine_names=settings.engines,
         bucket=settings.s3_bucket,
+        orders=lambda: host.orders.words,
     )
 
 

@@ -13,6 +13,7 @@ from actors.ports import Blobs, StorageMismatch
 from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
+from ilios.blobs.move_record import ensure_complete_store
 from ilios.blobs.s3 import SharingHost
 from ilios.data_directory import (
     VERSION_FILE,
@@ -78,6 +79,8 @@ async def open_stores(
         stack.enter_context(exclusive_lock(data_dir / "lock", f"the data directory {data_dir}"))
         stack.enter_context(exclusive_lock(lock_file(path), f"the database {path}"))
         check_version(data_dir)
+        directory = blob_directory(None, data_dir, settings.shared_blobs)
+        ensure_complete_store(data_dir, directory if settings.s3 is None else None)
         bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
         await missing_database.check_blobs(settings, bus.persister)
         write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
@@ -87,8 +90,7 @@ async def open_stores(
         inline = await enter(open_inline_reader(path, read_connection, monitoring.damage))
         expected = ExpectedBlobs(SqliteBlobSamples(read_connection), data_dir / LOST_BEFORE_FILE)
         if ran_before and settings.s3 is None:
-            blobs = blob_directory(None, data_dir, settings.shared_blobs)
-            await retry(lambda: expected.ensure_directory(blobs, bus.persister))
+            await retry(lambda: expected.ensure_directory(directory, bus.persister))
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
         blob_check = BlobStoreCheck(store, expected, monitoring.faults)
         await enter(monitoring.supervisor.running("watch over blobs", blob_check.run))

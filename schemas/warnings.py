@@ -45,6 +45,11 @@ MESSAGES = {
         "The layout of the page could not be kept without losing text; its plain text is given."
     ),
     "page_incomplete": "Words of the page are missing in the Markdown: {detail}.",
+    "hidden_text_left_out": (
+        "The page contains text that it does not show, such as that of a layer that is switched "
+        "off, below an area, or in the colour of the paper; so many characters are left out: "
+        "{detail}."
+    ),
     "page_unreadable": "The page is damaged and could not be read.",
     "form_values_unreadable": "Values of form fields on the page could not be read.",
     "form_fields_left_out": (

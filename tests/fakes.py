@@ -1,7 +1,7 @@
 """Fakes of ports: they record calls, and answer as a test sets them up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +29,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
-from schemas.replies import DocumentStatus
+from schemas.replies import BatchStatus, DocumentStatus
 from schemas.results import PageResult
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
@@ -179,9 +179,15 @@ class FakeProgress:
 
     def __init__(self) -> None:
         self.members: dict[str, Any] = {}
+        self.batch_members: dict[str, Any] = {}
 
     async def add_to(self, status: DocumentStatus, document: DocumentRecord) -> DocumentStatus:
         return msgspec.structs.replace(status, **self.members)
+
+    async def add_to_batch(
+        self, status: BatchStatus, batch: BatchRecord, documents: Sequence[DocumentRecord] = ()
+    ) -> BatchStatus:
+        return msgspec.structs.replace(status, **self.batch_members)
 
 
 class FakeEventLog:

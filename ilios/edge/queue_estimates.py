@@ -7,6 +7,7 @@ turns within a lane, and lanes by their weights, as in the queue itself.
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from msgspec import Struct
@@ -145,6 +146,11 @@ def in_order(documents: Sequence[QueuedDocument]) -> Iterator[QueuedDocument]:
         assert head is not None  # it is ready
         yield head
         heads[best.name] = next(lanes[best.name], None)
+
+
+def first_in_order(documents: Sequence[QueuedDocument], count: int) -> list[QueuedDocument]:
+    """Return the documents that are converted first."""
+    return list(islice(in_order(documents), max(0, count)))
 
 
 def _by_turns(documents: Sequence[QueuedDocument], lane: str) -> Iterator[QueuedDocument]:

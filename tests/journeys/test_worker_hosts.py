@@ -24,6 +24,8 @@ from tests.mistral.server import fake_mistral
 from tests.s3.servers import S3Server
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 DOCUMENTS = 40
 ENOUGH = 50  # documents of which a worker gets one
 

@@ -83,3 +83,11 @@ def open_page(document: pypdfium2.PdfDocument, index: int) -> Iterator[pypdfium2
         yield page
     finally:
         page.close()
+
+
+def plain_text(textpage: pypdfium2.PdfTextPage) -> str:
+    """Return the text layer in PDFium's order; "" when it cannot be read."""
+    try:
+        return str(textpage.get_text_range())
+    except pypdfium2.PdfiumError:
+        return ""

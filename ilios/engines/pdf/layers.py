@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from ilios.engines.layout.items import Item, PageItems
 from ilios.engines.pdf import characters
 from ilios.engines.pdf.accents import compose, has_accents, with_accents
+from ilios.engines.pdf.document import plain_text
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Sheet, View, turned_size
 from ilios.engines.pdf.items import MAX_ITEMS, page_items, turned, turned_characters, with_items
@@ -24,14 +25,6 @@ TURNED_SHARE = 0.5
 
 SQUARE_SHARE = 0.3
 """Share of Chinese, Japanese or Korean letters on a page that may be written vertically."""
-
-
-def plain_text(textpage: pypdfium2.PdfTextPage) -> str:
-    """Return the text layer in PDFium's order; "" when it cannot be read."""
-    try:
-        return str(textpage.get_text_range())
-    except pypdfium2.PdfiumError:
-        return ""
 
 
 def take_items(
@@ -55,6 +48,7 @@ def take_items(
         other > TURNED_SHARE * (upright + other)
         or characters.is_right_to_left(text)
         or characters.square_count(text) > SQUARE_SHARE * len(text)
+        or (not parsed.text_items and draft.layer.strip())
     ):
         return by_characters(draft, textpage, sheet, page, links)
     page = _completed(draft, page, textpage, sheet)

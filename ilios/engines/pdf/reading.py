@@ -14,13 +14,13 @@ from ilios.engines.pdf import characters
 from ilios.engines.pdf.appearances import AppearanceReader
 from ilios.engines.pdf.beside import Beside, read_beside
 from ilios.engines.pdf.conservation import conserved
-from ilios.engines.pdf.document import open_page
+from ilios.engines.pdf.document import plain_text
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Rect, Sheet, View
 from ilios.engines.pdf.images import ImageExtractor
 from ilios.engines.pdf.items import text_items, with_items, with_pictures
 from ilios.engines.pdf.judging import Judge
-from ilios.engines.pdf.layers import by_characters, plain_text, take_items, without_fonts
+from ilios.engines.pdf.layers import by_characters, take_items, without_fonts
 from ilios.engines.pdf.marked_content import (
     Contents,
     read_contents,
@@ -31,6 +31,7 @@ from ilios.engines.pdf.missing import missing_words
 from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader, compare
 from ilios.engines.pdf.structure import Tree
+from ilios.engines.pdf.unseen import SeenPages, without_unseen
 from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.warnings import page_warning
@@ -44,6 +45,9 @@ PICTURE_CHARS = 3000
 
 PICTURE_WORDS = 60
 """The text of a picture with fewer words is labels, and no line of it a heading."""
+
+LEAST_HIDDEN = 20
+"""Characters that are not seen, of which a reader is informed: fewer are remains of the layout."""
 
 _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 
@@ -61,7 +65,7 @@ class DocumentReader:
         image_bytes: int = 0,
     ) -> None:
         """Read nothing yet; ``image_bytes`` are those of images that are handed out already."""
-        self._document = document
+        self._pages = SeenPages(document)
         self._appearances = appearances
         self._reader = reader
         self._judge = Judge(reader, mode)
@@ -73,35 +77,43 @@ class DocumentReader:
 
         ``tree`` is the structure tree of a tagged page.
         """
-        with open_page(self._document, index) as page:
+        with self._pages.open(index) as page:
             if page is None:
                 return Draft(index, warnings=[page_warning("page_unreadable")])
+            sheet = Sheet.of(page)
+            objects = page_objects(page, sheet)
+            unseen, left_out = self._pages.look(page, sheet, objects, index)
             textpage = page.get_textpage()
             try:
-                return self._read(index, page, textpage, parsed, tree or ())
+                parsed = without_unseen(parsed, unseen)
+                draft = self._read(index, page, textpage, objects, parsed, tree or ())
             finally:
                 textpage.close()
+        if left_out >= LEAST_HIDDEN and not draft.recognised:
+            draft.warnings.append(page_warning("hidden_text_left_out", str(left_out)))
+        return draft
 
     def outline(self, index: int, parsed: ParsedPage | None, tree: Tree | None = None) -> Draft:
         """Return a page without what has to be recognised, for the style of its document."""
         draft = Draft(index)
-        with open_page(self._document, index) as page:
+        with self._pages.open(index) as page:
             if page is None:
                 return draft
+            sheet = Sheet.of(page)
+            objects = page_objects(page, sheet)
+            unseen, _ = self._pages.look(page, sheet, objects, index)
             textpage = page.get_textpage()
             try:
-                sheet = Sheet.of(page)
                 draft = Draft(index, sheet.size, plain_text(textpage))
-                draft.outline = self._outline(
-                    draft, page, textpage, page_objects(page, sheet), parsed, tree or ()
-                )
+                parsed = without_unseen(parsed, unseen)
+                draft.outline = self._outline(draft, page, textpage, objects, parsed, tree or ())
             finally:
                 textpage.close()
         return draft
 
     def reread(self, draft: Draft) -> PageItems | None:
         """Return a page once more, in PDFium's own order and with its blanks."""
-        with open_page(self._document, draft.index) as page:
+        with self._pages.open(draft.index) as page:
             if page is None or draft.items is None or draft.by_characters:
                 return None
             textpage = page.get_textpage()
@@ -115,7 +127,7 @@ class DocumentReader:
 
     def plain_text(self, draft: Draft) -> str:
         """Return the text layer in PDFium's order, its lines parted as they are seen."""
-        with open_page(self._document, draft.index) as page:
+        with self._pages.open(draft.index) as page:
             if page is None:
                 return draft.layer
             textpage = page.get_textpage()
@@ -133,7 +145,7 @@ class DocumentReader:
         Where it is the parser, its text becomes the ``layer``; where it is neither, the
         recognition is returned. Without a decision nothing changes.
         """
-        with open_page(self._document, draft.index) as page:
+        with self._pages.open(draft.index) as page:
             if page is None or not self._pictures or draft.by_characters:
                 return None
             read = self._reader.read_page(page, page_objects(page, Sheet.of(page)))
@@ -151,7 +163,7 @@ class DocumentReader:
 
     def mended(self, draft: Draft, words: Iterable[str]) -> PageItems | None:
         """Return a page with words that its items lack; None if they stand where an item is."""
-        with open_page(self._document, draft.index) as page:
+        with self._pages.open(draft.index) as page:
             if page is None or draft.items is None or draft.turned:
                 return None
             textpage = page.get_textpage()
@@ -163,7 +175,7 @@ class DocumentReader:
 
     def visible_layer(self, draft: Draft) -> str:
         """Return the text layer inside the crop box."""
-        with open_page(self._document, draft.index) as page:
+        with self._pages.open(draft.index) as page:
             if page is None:
                 return ""
             textpage = page.get_textpage()
@@ -180,12 +192,12 @@ class DocumentReader:
         index: int,
         page: pypdfium2.PdfPage,
         textpage: pypdfium2.PdfTextPage,
+        objects: PageObjects,
         parsed: ParsedPage | None,
         tree: Tree,
     ) -> Draft:
         sheet = Sheet.of(page)
         draft = Draft(index, sheet.size, plain_text(textpage))
-        objects = page_objects(page, sheet)
         verdict = self._judge.judge(page, draft.layer, objects, parsed, index)
         draft.warnings = list(verdict.warnings)
         if verdict.recognised:

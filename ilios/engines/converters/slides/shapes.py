@@ -5,9 +5,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from ilios.engines.converters.slides.names import A, P, integer, is_on, local
+from ilios.engines.converters.slides.names import A, P, integer, local
 from ilios.engines.converters.slides.order import Box
-from ilios.engines.converters.slides.styles import Layout, Placeholder, Source, placeholder_of
+from ilios.engines.converters.slides.styles import (
+    Layout,
+    Placeholder,
+    Source,
+    is_hidden,
+    placeholder_of,
+)
 
 EMU = 12_700
 """English Metric Units in a point."""
@@ -63,9 +69,9 @@ class ShapeReader:
         found = []
         for element in tree:
             kind = local(element)
-            if kind == "grpSp" and not _is_hidden(element):
+            if kind == "grpSp" and not is_hidden(element):
                 found.append(self._group(element, scale, depth))
-            elif kind in _LEAVES and not _is_hidden(element) and self._has_room():
+            elif kind in _LEAVES and not is_hidden(element) and self._has_room():
                 found.append(self._leaf(element, kind, scale))
         return found
 
@@ -77,7 +83,7 @@ class ShapeReader:
         else:
             leaves = element.iter(*(f"{P}{kind}" for kind in _LEAVES))
             members = [
-                Shape(one, local(one)) for one in leaves if not _is_hidden(one) and self._has_room()
+                Shape(one, local(one)) for one in leaves if not is_hidden(one) and self._has_room()
             ]
         return Shape(element, "grpSp", box, members=members)
 
@@ -101,11 +107,6 @@ class ShapeReader:
 
 def _has_type(element: Any) -> bool:
     return element[0].find(f"{P}nvPr/{P}ph").get("type") is not None
-
-
-def _is_hidden(element: Any) -> bool:
-    properties = element[0].find(f"{P}cNvPr") if len(element) else None
-    return properties is not None and is_on(properties.get("hidden"))
 
 
 def _place(element: Any) -> Any:

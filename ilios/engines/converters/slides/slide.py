@@ -97,7 +97,8 @@ class _SlideWriter:
             self._notices.unreadable(name)
         for address in self._links.left_out:
             self._notices.link(address)
-        footer = markdown.clean("\n\n".join(self._footer))
+        self._footer += self._drawn()
+        footer = markdown.clean("\n\n".join(dict.fromkeys(self._footer)))
         conservation = conserved(self._shown, f"{written}\n{footer}")
         if not conservation.sound:
             self._notices.missing(conservation.missing)
@@ -203,6 +204,18 @@ class _SlideWriter:
                 self._notices.left_out(f"the video {markdown.one_line(shape.name)}".strip())
             elif local(one) in ("audioFile", "wavAudioFile", "audioCd"):
                 self._notices.left_out(f"the recording {markdown.one_line(shape.name)}".strip())
+
+    def _drawn(self) -> list[str]:
+        """Return the texts of the layout and its master, unless the slide hides them."""
+        if self._root.get("showMasterSp", "1") in ("0", "false"):
+            return []
+        written = []
+        for body in self._layout.drawn:
+            try:
+                written.append(text.one_line(body, text.Links({})))
+            except _BROKEN:
+                self._notices.unreadable("a text of the layout")
+        return list(filter(None, written))
 
     def _notes(self) -> str:
         """Return the notes of the speaker as a quotation."""

@@ -1,18 +1,22 @@
 """Styles that a shape inherits: from the layout of its slide, the master and the presentation."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from msgspec import Struct
 
 from ilios.engines.converters.opc import Package, UnreadablePart
-from ilios.engines.converters.slides.names import A, P, integer, local
+from ilios.engines.converters.slides.names import A, P, integer, is_on, local
 
 TITLES = ("title", "ctrTitle")
 LISTS = ("body", "obj")
 """Placeholders whose paragraphs have bullets where no style decides otherwise."""
 
 MAX_LEVEL = 8
+MAX_DRAWN = 100
+"""Texts of a layout and of its master that every slide shows."""
+
 _IN_MASTER = {"ctrTitle": "title", "title": "title", "dt": "dt", "ftr": "ftr", "sldNum": "sldNum"}
 """Type of the placeholder in the master by that in a slide; all others are its ``body``."""
 
@@ -34,11 +38,15 @@ class Source(Struct, frozen=True):
 
 
 class Layout(Struct, frozen=True):
-    """The placeholders of a layout and of its master, and the text styles of the latter."""
+    """The placeholders of a layout and of its master, and the text styles of the latter.
+
+    ``drawn`` are the other texts of both, which every slide of the layout shows.
+    """
 
     own: Sequence[Source] = ()
     master: Sequence[Source] = ()
     text_styles: Any = None
+    drawn: Sequence[Any] = ()
 
     def sources(self, placeholder: Placeholder) -> list[Source]:
         """Return the shapes a placeholder inherits from, the nearest first."""
@@ -72,14 +80,17 @@ def read_layout(package: Package, part: str) -> Layout:
     except UnreadablePart:
         return NO_LAYOUT
     own = list(_placeholders(root))
+    drawn = list(_drawn(root))
     for one in package.relationships(part).values():
         if one.type == "slideMaster" and not one.external:
             try:
                 master = package.xml(one.target)
             except UnreadablePart:
                 break
-            return Layout(own, list(_placeholders(master)), master.find(f"{P}txStyles"))
-    return Layout(own)
+            if is_on(root.get("showMasterSp", "1")):
+                drawn = [*_drawn(master), *drawn][:MAX_DRAWN]
+            return Layout(own, list(_placeholders(master)), master.find(f"{P}txStyles"), drawn)
+    return Layout(own, drawn=drawn)
 
 
 def _placeholders(root: Any) -> Iterator[Source]:
@@ -87,6 +98,21 @@ def _placeholders(root: Any) -> Iterator[Source]:
         placeholder = placeholder_of(shape)
         if placeholder is not None:
             yield Source(placeholder, shape)
+
+
+def _drawn(root: Any) -> Iterator[Any]:
+    """Yield the text bodies of shapes that are no placeholders."""
+    shapes = (one for one in root.iter(f"{P}sp") if not is_hidden(one))
+    for shape in islice(shapes, MAX_DRAWN):
+        body = shape.find(f"{P}txBody")
+        if body is not None and placeholder_of(shape) is None:
+            yield body
+
+
+def is_hidden(shape: Any) -> bool:
+    """Whether the author has hidden a shape."""
+    properties = shape[0].find(f"{P}cNvPr") if len(shape) else None
+    return properties is not None and is_on(properties.get("hidden"))
 
 
 def placeholder_of(shape: Any) -> Placeholder | None:

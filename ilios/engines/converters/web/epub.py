@@ -60,11 +60,20 @@ class _Book:
         self._heartbeat = heartbeat
         self._room = Room()
         self._notes = Notes()
+        others = []
         for name in package.pages:
             heartbeat()
             data = package.read(name)
-            if data and (b"noteref" in data or b"note" in name.encode()) and len(data) < MAX_BYTES:
+            if data and b"noteref" in data and len(data) < MAX_BYTES:
                 self._notes.add_page(_file(name), parsing.parse_xhtml(data).root)
+            else:
+                others.append(name)
+        for name in others:
+            heartbeat()
+            if self._notes.leads_to(_file(name)):
+                data = package.read(name)
+                if data and len(data) < MAX_BYTES:
+                    self._notes.add_page(_file(name), parsing.parse_xhtml(data).root)
 
     def page(self, index: int) -> ConvertedPage:
         """Convert a page."""

@@ -47,6 +47,7 @@ class ListFrame(Frame):
     def __init__(self, element: Any, *, ordered: bool) -> None:
         super().__init__(element)
         self._items: list[tuple[list[Block], int | None, str]] = []
+        self._notes: list[Block] = []
         self._ordered = ordered
         self._style = (element.get("type") or "").strip() if ordered else ""
         self._step = 1
@@ -75,10 +76,17 @@ class ListFrame(Frame):
         if blocks:
             self._items.append((blocks, number, label))
 
+    def add_notes(self, blocks: list[Block]) -> None:
+        """Add an item that is a note: its label stands in place of the number."""
+        self._notes += blocks
+        self._number += self._step
+
     def close_into(self, parent: Frame) -> None:
         items = [Item(tuple(blocks), number, label) for blocks, number, label in self._items]
         if items:
             parent.add(Items(tuple(items)))
+        for note in self._notes:
+            parent.add(note)
 
     def _label(self, number: int) -> str:
         if self._style not in ("a", "A", "i", "I") or not 0 < number < MAX_LABEL_NUMBER:
@@ -90,8 +98,12 @@ class ListFrame(Frame):
 class ItemFrame(Frame):
     """An item of a list."""
 
+    is_note = False
+
     def close_into(self, parent: Frame) -> None:
-        if isinstance(parent, ListFrame):
+        if isinstance(parent, ListFrame) and self.is_note:
+            parent.add_notes(self.blocks)
+        elif isinstance(parent, ListFrame):
             parent.add_item(self.blocks, self.element.get("value"))
         elif self.blocks:
             parent.add(Items((Item(tuple(self.blocks)),)))

@@ -13,6 +13,7 @@ class Notes:
 
     def __init__(self) -> None:
         self._referred: set[tuple[str, str]] = set()
+        self._files: set[str] = set()
         self._ids: set[tuple[str, str]] = set()
         self._numbers: dict[tuple[str, str], int] = {}
 
@@ -22,7 +23,13 @@ class Notes:
             if identity := element.get("id"):
                 self._ids.add((file, identity))
             if name_of(element) == "a" and _REFERENCES.intersection(epub_types(element)):
-                self._referred.add(_target(file, element))
+                target = _target(file, element)
+                self._referred.add(target)
+                self._files.add(target[0])
+
+    def leads_to(self, file: str) -> bool:
+        """Whether a reference that was found leads to this file."""
+        return file in self._files
 
     def mark(self, file: str, element: Any) -> str | None:
         """Return the mark in place of a link, empty for a link back; None for any other link."""

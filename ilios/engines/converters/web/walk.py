@@ -289,6 +289,8 @@ class NoteFrame(ItemFrame):
                 marked = Inlines()
                 marked.markup(self._label)
                 self.blocks = [Paragraph((*marked.take(), *runs)), *rest]
+        if isinstance(parent, ItemFrame) and not parent.blocks:
+            parent.is_note = True
         Frame.close_into(self, parent)
 
 

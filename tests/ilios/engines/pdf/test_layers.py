@@ -6,9 +6,10 @@ import pypdfium2
 
 from ilios.engines.layout.items import Item
 from ilios.engines.pages import Portion
+from ilios.engines.pdf.document import plain_text
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.geometry import Sheet
-from ilios.engines.pdf.layers import plain_text, take_items, without_fonts
+from ilios.engines.pdf.layers import take_items, without_fonts
 from ilios.engines.pdf.parser import parse_batches
 from tests.pdf_pages import Builder, line, link
 

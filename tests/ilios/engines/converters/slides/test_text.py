@@ -11,6 +11,7 @@ from tests.presentations import (
     box,
     cell,
     paragraph,
+    parts_of,
     presentation,
     run,
     runs,
@@ -18,6 +19,7 @@ from tests.presentations import (
     table,
     title,
 )
+from tests.zips import zip_of
 
 
 def numbered(scheme: str, more: str = "") -> str:
@@ -201,6 +203,24 @@ def test_a_connector_and_a_text_without_properties_count(written: Written) -> No
     bare = "<p:sp><p:nvSpPr/><p:txBody><a:p><a:r><a:t>bare</a:t></a:r></a:p></p:txBody></p:sp>"
     line = bare.replace("p:sp>", "p:cxnSp>").replace("bare", "line").replace("nvSpPr", "nvCxnSpPr")
     assert written(bare, line) == "bare\n\nline"
+
+
+def test_texts_of_the_template_are_apart_unless_the_slide_hides_them(converted: Converted) -> None:
+    slides = [Slide([box("one")]), Slide([box("two")])]
+    parts = parts_of(slides)
+    for name, words in (
+        ("slideMasters/slideMaster1", "Secret"),
+        ("slideLayouts/slideLayout1", "7"),
+    ):
+        part = str(parts[f"ppt/{name}.xml"])
+        parts[f"ppt/{name}.xml"] = part.replace("</p:spTree>", f"{box(words)}</p:spTree>")
+    second = str(parts["ppt/slides/slide2.xml"])
+    parts["ppt/slides/slide2.xml"] = second.replace("<p:sld ", '<p:sld showMasterSp="0" ')
+    pages = [page.result for page in converted(data=zip_of(parts))]
+    assert [(page.markdown, page.footer) for page in pages] == [
+        ("one", "Secret\n\n7"),
+        ("two", None),
+    ]
 
 
 def test_fixed_footers_are_apart_and_hidden_shapes_are_not_there(converted: Converted) -> None:

@@ -49,6 +49,20 @@ def test_files_become_pages_with_their_notes(tmp_path: Path) -> None:
     assert registry.count_pages(tmp_path / "a", EPUB) == 3
 
 
+def test_notes_in_a_list_of_another_file_have_their_labels_in_place_of_numbers(
+    tmp_path: Path,
+) -> None:
+    notes = (
+        f"<html {OPS}><body><ol><li epub:type='endnote' id='n1'><p>The first.</p><p>More.</p></li>"
+        "<li id='x'>No note</li></ol></body></html>"
+    )
+    one = ONE.replace("notes.xhtml", "end.xhtml")
+    book = epub_of({"one.xhtml": one, "end.xhtml": notes})
+    first, last = (page.result.markdown for page in pages_of(tmp_path / "a", EPUB, book))
+    assert "See[^1] and" in first
+    assert last == "2. No note\n\n[^1]: The first.\n\nMore."
+
+
 def test_selected_pages_are_converted(tmp_path: Path) -> None:
     book = epub_of({f"{name}.xhtml": f"<p>{name}</p>" for name in "abc"})
     selected = Reading(ranges=(PageRange(2, 2),))
