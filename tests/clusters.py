@@ -37,6 +37,12 @@ class Node:
         return f"nats://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The pid of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def route(self) -> str:
         """The URL by which other nodes reach this one."""
         return f"nats://127.0.0.1:{self._route_port}"
