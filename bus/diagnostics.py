@@ -22,7 +22,7 @@ log = structlog.get_logger("bus")
 
 
 _OPTIONAL = re.compile(
-    r"ilios\.(?:pages?|api|cluster|attempts|janitor\.epoch)\.|\$srv\."
+    r"ilios\.(?:pages?|api|cluster|attempts|host|janitor\.epoch)\.|\$srv\."
     r"|\$o\.ilios-uploads-|\$js\.api\.stream\.names"
     r"|\$js\.api\..*\.(?:obj_ilios-uploads-|ilios_cluster|ilios_attempts)"
 )

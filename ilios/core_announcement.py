@@ -1,4 +1,4 @@
-"""What a core on an external bus tells hosts that may work for it."""
+"""Announcement of a core on an external bus, for hosts that may work for it."""
 
 import asyncio
 
