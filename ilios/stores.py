@@ -13,7 +13,7 @@ from actors.ports import Blobs, StorageMismatch
 from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.guarded import GuardedBlobs
-from ilios.blobs.move_record import ensure_complete_store
+from ilios.blobs.move_record import ensure_complete_store, record_start
 from ilios.blobs.s3 import SharingHost
 from ilios.data_directory import (
     VERSION_FILE,
@@ -80,7 +80,7 @@ async def open_stores(
         stack.enter_context(exclusive_lock(lock_file(path), f"the database {path}"))
         check_version(data_dir)
         directory = blob_directory(None, data_dir, settings.shared_blobs)
-        ensure_complete_store(data_dir, directory if settings.s3 is None else None)
+        _ensure_all_moved(data_dir, directory if settings.s3 is None else None)
         bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
         await missing_database.check_blobs(settings, bus.persister)
         write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
@@ -112,6 +112,15 @@ async def open_stores(
             usage=SqliteUsageQueries(reports),
             file_watch=file_watch,
         )
+
+
+def _ensure_all_moved(data_dir: Path, directory: Path | None) -> None:
+    """Check that a move of the blobs, if there was one, left all of them in the store of here.
+
+    :raises StorageMisconfigured: it did not.
+    """
+    ensure_complete_store(data_dir, directory)
+    record_start(data_dir, directory)
 
 
 @asynccontextmanager
