@@ -89,7 +89,7 @@ class Actor(ABC, Generic[EventT]):
         self._other_tenants_reserve = other_tenants_reserve
         self._slots = slots
         self._unsupported_option_timeout = unsupported_option_timeout
-        self._attempts = Attempts(self.consumer.name, counts)
+        self._attempts, self._shared = Attempts(self.consumer.name, counts), counts is not None
         self._intake = intake or Intake()
         self._uncounted: dict[int, int] = {}  # sequence on the log -> deliveries without a crash
         self._busy: set[asyncio.Task[None]] = set()
@@ -125,7 +125,7 @@ class Actor(ABC, Generic[EventT]):
         regular_workers = self._concurrency + self._other_tenants_reserve
         per_tenant = self._concurrency if self._other_tenants_reserve else None
         args = (self._connection, consumer, self._concurrency, self._ended_floor)
-        closed = Inbox(*args, max_per_tenant=per_tenant, intake=self._intake)
+        closed = Inbox(*args, max_per_tenant=per_tenant, intake=self._intake, shared=self._shared)
         async with closed.open() as inbox:
             workers = [
                 asyncio.create_task(

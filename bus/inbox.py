@@ -37,7 +37,8 @@ class Inbox:
 
     With ``max_per_tenant`` no tenant has more than so many in progress, and the next delivery is
     that of the tenant with the fewest. While a tenant has that many, the lanes are searched for
-    events of others. While the ``intake`` is closed nothing is requested.
+    events of others. While the ``intake`` is closed nothing is requested. ``shared`` is whether
+    other hosts take deliveries as well.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Inbox:
         *,
         max_per_tenant: int | None = None,
         intake: Intake | None = None,
+        shared: bool = False,
     ) -> None:
         self._connection = connection
         self._intake = intake or Intake()
@@ -60,7 +62,7 @@ class Inbox:
         self._other_tenants: dict[str, OtherTenants] = {}  # by durable
         others = {source.name: OtherTenants(connection, source) for source in consumer.sources}
         for lane, source in product(LANES, consumer.sources):
-            ahead = None if max_per_tenant is None else LookAhead(concurrency)
+            ahead = None if max_per_tenant is None else LookAhead(concurrency, shared=shared)
             durable = source.durable(lane)
             pull = Pull(connection, durable, concurrency, self._dispatch, ahead, source.wanted)
             self._lanes.append((lane, pull))
@@ -73,7 +75,7 @@ class Inbox:
         self._counted_tenants: dict[int, str] = {}  # tenants of deliveries that count for the limit
         self._in_progress_by_tenant: Counter[str] = Counter()  # how many these are
         self._intake.count_by(lambda: len(self._in_progress))
-        self._failure: BusUnavailable | None = None  # of the subscriptions
+        self._failure: Exception | None = None  # of the subscriptions
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Inbox"]:
@@ -152,8 +154,10 @@ class Inbox:
                     await self._intake.wait_until_closed()
                 while pull.buffer:
                     await pull.buffer.popleft().nak(0)
-        except (nats.errors.Error, OSError) as error:
-            self._failure = BusUnavailable(f"cannot pull {pull.durable}: {error}")
+        except Exception as error:  # noqa: BLE001  who waits for a delivery raises it
+            unavailable = isinstance(error, nats.errors.Error | OSError)
+            reason = f"cannot pull {pull.durable}: {error}"
+            self._failure = BusUnavailable(reason) if unavailable else error
             self._dispatch()
 
     def _dispatch(self) -> None:
@@ -164,7 +168,7 @@ class Inbox:
                 if not future.done():
                     try:
                         delivery = self._next_delivery(only_urgent=only_urgent)
-                    except BusUnavailable as gone:
+                    except Exception as gone:  # noqa: BLE001  raised where it is waited for
                         future.set_exception(gone)
                     else:
                         if delivery is None:

@@ -1,11 +1,11 @@
 """Workers that cannot do their work take none, until they can."""
 
 import asyncio
+from typing import Protocol
 
 import structlog
 
 from ilios.worker_composition import Intakes
-from ilios.worker_health import WorkerHealth
 
 INTERVAL = 2.0  # seconds between two looks at the health of this host
 FAILURES_BEFORE_STOP = 2
@@ -14,10 +14,22 @@ FAILURES_BEFORE_STOP = 2
 log = structlog.get_logger("worker")
 
 
-class Fitness:
-    """Closes the intakes of a worker host whose disk, blobs or engine fail."""
+class HasFitness(Protocol):
+    """The health of a host."""
 
-    def __init__(self, health: WorkerHealth, intakes: Intakes) -> None:
+    async def why_no_work(self, *, converts: bool) -> str | None:
+        """Return why a role should take no documents at the moment, or None."""
+        ...
+
+
+class Fitness:
+    """Closes the intakes of a host whose disk, blobs or engine fail.
+
+    For a host on which others depend, as the only one, that is no help: documents would wait for it
+    where they now wait in its hands.
+    """
+
+    def __init__(self, health: HasFitness, intakes: Intakes) -> None:
         self._health = health
         self._intakes = intakes
         self._failures = 0

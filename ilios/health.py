@@ -73,6 +73,7 @@ class Health:
     ) -> None:
         """``orders`` returns a phrase for each role that operators have stopped for a while."""
         self._orders = orders
+        self._engine_crashed = False
         self._connection = connection
         self._probe = probe
         self._writer = writer
@@ -100,6 +101,16 @@ class Health:
                 answers = self._results = await self._check_all()
                 self._checked_at = time.monotonic()
             return self._report(answers)
+
+    async def why_no_work(self, *, converts: bool) -> str | None:
+        """Return why workers should leave documents to other hosts at the moment, or None."""
+        await self()
+        if shortages := self.disk_guard.shortages:
+            return f"no room for {', '.join(shortages[0].places)}: {shortages[0].reason}"
+        results = self._results
+        if converts and self._engine_crashed and results is not None and results.engine:
+            return f"engine: {results.engine}"
+        return None
 
     async def _check_all(self) -> _CheckResults:
         return _CheckResults(
@@ -178,6 +189,8 @@ class Health:
         try:
             await asyncio.wait_for(self._engine.check(), CHECK_TIMEOUT)
         except (EngineCrashed, EngineUnavailable) as error:
+            # Another engine may convert while this one is unavailable.
+            self._engine_crashed = isinstance(error, EngineCrashed)
             return error.reason
         except TimeoutError:
             return "no engine process starts"

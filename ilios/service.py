@@ -39,6 +39,7 @@ from ilios.edge_process.child import early_child
 from ilios.edge_process.messages import Start, State
 from ilios.edge_process.process import CoreParts, EdgeProcess
 from ilios.engine_composition import Engines, describe_engines, open_engines
+from ilios.fitness import Fitness
 from ilios.health import Health, Monitoring
 from ilios.host_service import CORE, Host
 from ilios.integrity.faults import Faults
@@ -133,6 +134,9 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         for name, run in parts.items():
             await enter(monitoring.supervisor.running(name, run))
         health = _health(settings, stores, engines, writer, monitoring, host)
+        if counts is not None:  # there may be other hosts, which do what this one cannot
+            fitness = Fitness(health, host.intakes)
+            await enter(monitoring.supervisor.running("fitness", fitness.run))
         if early is not None:
             edge_process = EdgeProcess(
                 sockets,

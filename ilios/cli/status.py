@@ -36,15 +36,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the state once, or again and again; returns the exit code."""
-    return run_on_bus(lambda connection: _run(connection, options))
+    try:
+        return run_on_bus(lambda connection: _run(connection, options))
+    except KeyboardInterrupt:
+        if options.watch:
+            return ExitCode.OK  # how it is ended
+        raise
 
 
 async def _run(connection: Connection, options: argparse.Namespace) -> int:
-    while True:
-        code = await _show(connection, as_json=options.json, watch=options.watch)
-        if not options.watch:
-            return code
+    code = await _show(connection, as_json=options.json, watch=options.watch)
+    # Nothing is to be watched where no service runs; one could not start while this command has
+    # the embedded bus.
+    while options.watch and code == ExitCode.OK:
         await asyncio.sleep(INTERVAL)
+        await _show(connection, as_json=options.json, watch=True)
+    return code
 
 
 async def _show(connection: Connection, *, as_json: bool, watch: bool) -> int:

@@ -264,9 +264,8 @@ async def test_a_bucket_that_is_emptied_while_the_service_runs_fails_no_document
         await all_are_there(client, promised)
 
 
-@pytest.mark.parametrize(
-    "how", ["moved away", pytest.param("an empty one in its place", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["moved away", "an empty one in its place"])
 async def test_a_wrong_directory_of_blobs_is_waited_for(tmp_path: Path, how: str) -> None:
     data = tmp_path / "data"
     async with running_with_documents(data) as promised:

@@ -1,6 +1,8 @@
 """Operators see the hosts of a service, pause roles, and drain hosts, by commands."""
 
 import asyncio
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +194,25 @@ async def unready(worker: WorkerHost) -> bytes:
         answer = await client.send("GET", "/readyz")
     assert answer.status == 503
     return answer.body
+
+
+@pytest.mark.slow
+async def test_the_state_is_watched_until_the_command_is_interrupted(tmp_path: Path) -> None:
+    async with running_service(tmp_path):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "ilios", "status", "--watch", "--json"),
+            cwd="/",
+            env={"PYTHONPATH": PYTHON_PATH, "ILIOS_DATA_DIR": str(tmp_path)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        lines = [await process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+    first, second = (msgspec.json.decode(line, type=ServiceState) for line in lines)
+    assert first.at < second.at
+    assert first.hosts[0].pid == second.hosts[0].pid
 
 
 @pytest.mark.slow

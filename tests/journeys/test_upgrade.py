@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("edge_in_core")
 
-ARCHIVES = sorted((Path(__file__).parents[1] / "upgrades").glob("*.tar.xz"))
+OLDEST, *LATER = sorted((Path(__file__).parents[1] / "upgrades").glob("*.tar.xz"))
 STREAMS = ("ILIOS_EVENTS", "ILIOS_DEAD_LETTERS")
 UPLOADS = "OBJ_ilios-uploads-default"
 ENDED_WITHIN = 60.0  # seconds; a machine under load is slow, not wrong
@@ -66,7 +66,10 @@ class Left:
         return dict(found)
 
 
-@pytest.fixture(params=ARCHIVES, ids=lambda path: path.name.partition(".")[0])
+@pytest.fixture(
+    params=[OLDEST, *(pytest.param(path, marks=pytest.mark.slow) for path in LATER)],
+    ids=lambda path: path.name.partition(".")[0],
+)
 def left(request: pytest.FixtureRequest, tmp_path: Path) -> Left:
     # Without the times in it, as if the upgrade followed at once, however old the archive is. The
     # filters of tarfile came with Python 3.11.4.

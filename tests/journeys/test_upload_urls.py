@@ -137,6 +137,7 @@ async def test_an_upload_killed_between_its_move_and_its_submission_is_completed
         assert not [key for key in blob_names(tmp_path) if key.startswith("uploads")]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("edge_in_core")
 async def test_an_upload_moved_but_not_submitted_is_completed_by_the_next_request(
     tmp_path: Path,

@@ -77,6 +77,7 @@ async def test_the_cancellation_of_a_batch_ends_the_waits_for_it(
         assert billed_documents(tmp_path / "ilios.db") == [batch["documents"][0]["id"]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("edge_in_core")
 async def test_a_cancellation_that_was_killed_half_way_is_finished_by_a_repetition(
     tmp_path: Path, session: aiohttp.ClientSession

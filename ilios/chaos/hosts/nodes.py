@@ -23,6 +23,7 @@ from schemas.ids import DEFAULT_TENANT
 
 READY_TIMEOUT = 60.0  # seconds until there is a leader and all copies are current
 ANSWER_TIMEOUT = 5.0  # seconds for one question
+LEADER_TIMEOUT = 1.0  # seconds for a question that goes unanswered while nobody leads
 READY_INTERVAL = 0.1  # seconds between two looks
 ESTABLISHED = "01"  # proc(5), /proc/net/tcp
 
@@ -135,7 +136,8 @@ class NodeCluster:
         stream = {"name": "READY", "subjects": ["ready"], "num_replicas": len(self.nodes)}
 
         async def problem() -> str:
-            created = await self._ask("STREAM.CREATE.READY", msgspec.json.encode(stream))
+            body = msgspec.json.encode(stream)
+            created = await self._ask("STREAM.CREATE.READY", body, LEADER_TIMEOUT)
             if created.error is None:
                 created = await self._ask("STREAM.DELETE.READY")
             return str(created.error or "")

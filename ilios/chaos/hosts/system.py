@@ -4,7 +4,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from ilios.chaos.hosts.nodes import NodeCluster, NodeProcess
 from ilios.chaos.hosts.store import SharedStore
 from ilios.chaos.processes import (
     ENGINE,
+    SERVE,
     IsolatedService,
     NoSuchProcess,
     ServiceProcess,
@@ -25,20 +26,28 @@ from ilios.chaos.processes import (
 
 LEAVE_TIME = 3.0  # seconds in which the clients of a lame duck have to be gone
 SEALING_KEY = "passwords.key"
+WORK = ("-m", "ilios", "run", "fetcher", "ocr")
 
 
 class WorkerProcess(ServiceProcess):
     """``ilios run fetcher ocr`` on a host."""
 
     def __init__(
-        self, host: Host, environ: Mapping[str, str], log: Path, *, directory: Path
+        self,
+        host: Host,
+        environ: Mapping[str, str],
+        log: Path,
+        *,
+        directory: Path,
+        run: Sequence[str] = WORK,
     ) -> None:
         self.host = host
+        self._run = tuple(run)
         super().__init__(environ, directory=directory, log=log)
 
     def command(self) -> tuple[str, ...]:
         """Return the arguments of Python."""
-        return ("-m", "ilios", "run", "fetcher", "ocr")
+        return self._run
 
     def prepare_child(self) -> None:
         """Prepare the child, and move it to its host."""
@@ -50,8 +59,18 @@ class ServiceOnHosts(IsolatedService):
     """The core, and everything beside it, in ``directory``."""
 
     def __init__(
-        self, directory: Path, network: Network, nodes: int, workers: int, seed: int = 0
+        self,
+        directory: Path,
+        network: Network,
+        nodes: int,
+        workers: int,
+        seed: int = 0,
+        *,
+        serve: Sequence[str] = SERVE,
+        work: Sequence[str] = WORK,
+        **settings: str,
     ) -> None:
+        self._serve, self._work = tuple(serve), tuple(work)
         self.host = network.add("core")
         self.network = network
         self._directory = directory
@@ -63,7 +82,12 @@ class ServiceOnHosts(IsolatedService):
             [network.add(f"node{number}") for number in range(1, nodes + 1)], bus, self._common
         )
         self.store = SharedStore(network.add("store"), directory / "store")
-        shared = {**self.nodes.settings, **self.store.settings, "WORKER_COUNT": "1"}
+        shared = {
+            **self.nodes.settings,
+            **self.store.settings,
+            "WORKER_COUNT": "1",
+            **settings,
+        }
         beyond = {"ILIOS_HOST": self.host.address, "ILIOS_INSECURE": "true"}
         super().__init__(directory, **shared, **(beyond if self.host.is_apart else {}))
         self.operator_url = self.nodes.operator_url
@@ -85,7 +109,11 @@ class ServiceOnHosts(IsolatedService):
             "ILIOS_SEAL_KEY_FILE": str(self.data / SEALING_KEY),
         }
         log = self._directory / f"{host.name}.log"
-        return WorkerProcess(host, environ, log, directory=self._directory)
+        return WorkerProcess(host, environ, log, directory=self._directory, run=self._work)
+
+    def command(self) -> tuple[str, ...]:
+        """Return the arguments of Python."""
+        return self._serve
 
     def prepare_child(self) -> None:
         """Prepare the child, and move it to its host."""

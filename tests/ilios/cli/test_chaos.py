@@ -177,13 +177,13 @@ async def test_an_interrupted_run_leaves_no_process_and_no_directory(
 async def test_a_service_on_three_hosts_and_three_nodes_keeps_every_promise(tmp_path: Path) -> None:
     directory = tmp_path / "trial"
     hosts = ("--nodes", "3", "--hosts", "2")  # and the core
-    words = ("--documents", "20", "--kills", "4", "--seed", "5", "--directory", str(directory))
+    words = ("--documents", "10", "--kills", "3", "--seed", "5", "--directory", str(directory))
     code, out, errors = await _run(*hosts, *words, "--json", *PATIENT)
 
     assert code == 0, out + errors
     figures: dict[str, Any] = msgspec.json.decode(out)
     assert figures["kept"]
-    assert figures["kills"] + figures["pauses"] + figures["others"] >= 4
+    assert figures["kills"] + figures["pauses"] + figures["others"] == 3
     assert not _processes_of(directory)
     assert not directory.exists()
 
