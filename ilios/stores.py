@@ -14,7 +14,7 @@ from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.fenced import FencedBlobs
 from ilios.blobs.guarded import GuardedBlobs
-from ilios.blobs.move_record import ensure_complete_store
+from ilios.blobs.move_record import ensure_complete_store, record_start
 from ilios.blobs.s3 import SharingHost
 from ilios.core_epoch import refuse_second
 from ilios.data_directory import (
@@ -90,7 +90,7 @@ async def open_stores(
         stack.enter_context(exclusive_lock(lock_file(path), f"the database {path}"))
         check_version(data_dir)
         directory = blob_directory(None, data_dir, settings.shared_blobs)
-        ensure_complete_store(data_dir, directory if settings.s3 is None else None)
+        _ensure_all_moved(data_dir, directory if settings.s3 is None else None)
         bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
         follows_core = await retry(
             lambda: refuse_second(settings, bus.persister, take_over=take_over)
@@ -127,6 +127,15 @@ async def open_stores(
             file_watch=file_watch,
             follows_core=follows_core,
         )
+
+
+def _ensure_all_moved(data_dir: Path, directory: Path | None) -> None:
+    """Check that a move of the blobs, if there was one, left all of them in the store of here.
+
+    :raises StorageMisconfigured: it did not.
+    """
+    ensure_complete_store(data_dir, directory)
+    record_start(data_dir, directory)
 
 
 @asynccontextmanager
