@@ -58,6 +58,8 @@ async def test_a_move_that_is_killed_at_each_step_ends_with_every_document_in_th
     too_early = await run("serve", armed=None, **bucket)
     assert too_early.code == ExitCode.USAGE
     assert "not all are there yet: run `ilios blobs move` again" in too_early.errors
+    checked = await run("check", armed=None, **bucket)
+    assert "not all are there yet: run `ilios blobs move` again" in checked.out + checked.errors
     assert (await run(*MOVE, armed="moving.proven", **bucket)).code == -signal.SIGKILL
     assert len(stored()) == len(list((tmp_path / "blobs").glob("??/*"))) > len(texts)
 

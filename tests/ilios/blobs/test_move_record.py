@@ -11,6 +11,7 @@ from ilios.blobs.move_record import (
     Stage,
     ensure_complete_store,
     read_record,
+    record_start,
     write_record,
 )
 
@@ -36,8 +37,11 @@ def test_a_start_on_the_store_without_all_blobs_is_refused(
 
 def test_after_a_start_on_the_source_all_has_to_be_copied_again(tmp_path: Path) -> None:
     source = recorded(tmp_path, Stage.PROVEN)
-    ensure_complete_store(tmp_path, None)
-    ensure_complete_store(tmp_path, source)
+    record_start(tmp_path, None)
+    found = read_record(tmp_path)
+    assert found is not None
+    assert found.stage is Stage.PROVEN
+    record_start(tmp_path, source)
     found = read_record(tmp_path)
     assert found is not None
     assert found.stage is Stage.COPYING
