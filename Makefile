@@ -8,6 +8,7 @@ PYTHON ?= # the interpreter to build on; without it, the first of PYTHONS that i
 VENV ?= .venv
 ARGS ?= # more words for the command behind serve, test, defects, bench and lock
 WORKERS ?= 4 # processes that run tests at once; most tests wait more than they compute
+CI_WORKERS ?= 6 # the same for test-ci and test-long, whose slow tests wait even more
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 BIN := $(VENV)/bin
@@ -37,16 +38,16 @@ install-dev: $(TEST_READY) ## add the tools for tests and checks to it
 
 # Three tiers, by the markers slow and long. A test without either is in all but test-long.
 # Compiled tests are kept: each worker reads all of them, which takes twice as long otherwise.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --dist worksteal
 
 test: install-dev ## run the quick tests (make test ARGS='-k house')
-	@$(PYTEST) -m 'not slow and not long' $(ARGS)
+	@$(PYTEST) -n $(WORKERS) -m 'not slow and not long' $(ARGS)
 
 test-ci: install-dev ## run the quick and the slow tests, as .ci/run does
-	@$(PYTEST) -m 'not long' $(ARGS)
+	@$(PYTEST) -n $(CI_WORKERS) -m 'not long' $(ARGS)
 
 test-long: install-dev ## run the tests that take too long for .ci/run
-	@$(PYTEST) -m long $(ARGS)
+	@$(PYTEST) -n $(CI_WORKERS) -m long $(ARGS)
 
 defects: install-dev ## see whether the tests notice defects (make defects ARGS='--list')
 	@$(BIN)/python -m tests.defects $(ARGS)

@@ -30,8 +30,9 @@ from bus.connection import Connection
 from bus.consumers import LANES, Consumer, lane_for
 from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery, DeliveryInfo
-from bus.errors import BusFull, BusUnavailable, EventTooLarge
+from bus.errors import BusFull, BusUnavailable, EventTooLarge, Superseded
 from bus.inbox import FinishedUpTo, Inbox, nothing_finished
+from bus.intake import Intake
 from bus.publisher import Publisher
 from schemas.documents import AnyDocumentEvent, DocumentEvent, DocumentFailed, LabelledEvent
 
@@ -71,6 +72,7 @@ class Actor(ABC, Generic[EventT]):
         ended_floor: FinishedUpTo = nothing_finished,
         unsupported_option_timeout: float = UNSUPPORTED_OPTION_TIMEOUT,
         counts: SharedCounts | None = None,
+        intake: Intake | None = None,
     ) -> None:
         """Handle ``concurrency`` events at a time, and ``urgent_reserve`` more that are urgent.
 
@@ -87,7 +89,8 @@ class Actor(ABC, Generic[EventT]):
         self._other_tenants_reserve = other_tenants_reserve
         self._slots = slots
         self._unsupported_option_timeout = unsupported_option_timeout
-        self._attempts = Attempts(self.consumer.name, counts)
+        self._attempts, self._shared = Attempts(self.consumer.name, counts), counts is not None
+        self._intake = intake or Intake()
         self._uncounted: dict[int, int] = {}  # sequence on the log -> deliveries without a crash
         self._busy: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -121,13 +124,8 @@ class Actor(ABC, Generic[EventT]):
         self._stopping = False
         regular_workers = self._concurrency + self._other_tenants_reserve
         per_tenant = self._concurrency if self._other_tenants_reserve else None
-        closed = Inbox(
-            self._connection,
-            consumer,
-            self._concurrency,
-            self._ended_floor,
-            max_per_tenant=per_tenant,
-        )
+        args = (self._connection, consumer, self._concurrency, self._ended_floor)
+        closed = Inbox(*args, max_per_tenant=per_tenant, intake=self._intake, shared=self._shared)
         async with closed.open() as inbox:
             workers = [
                 asyncio.create_task(
@@ -389,7 +387,7 @@ class Actor(ABC, Generic[EventT]):
             except BusUnavailable as error:
                 # While the server is connected the delivery is not given back: on a full disk the
                 # work would otherwise be repeated every few seconds.
-                if not self._connection.connected:
+                if not self._connection.connected or isinstance(error, Superseded):
                     raise
                 log.warning("log not writable, waiting", error=str(error))
             else:

@@ -7,9 +7,9 @@ work on it.
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 
 from actors.clock_guard import JUMP_THRESHOLD
@@ -45,7 +45,8 @@ class Deadlines:
         self._wall_time, self._clock = wall_time, clock
         self._read_at = wall_time(), clock()
         self._is_held = is_held
-        self._in_progress: dict[DocumentRef, int] = {}
+        self._in_progress: Counter[DocumentRef] = Counter()
+        self._scopes: dict[asyncio.Timeout, datetime] = {}
         self._done_at: OrderedDict[DocumentRef, float] = OrderedDict()
 
     def now(self) -> datetime | None:
@@ -61,11 +62,12 @@ class Deadlines:
         """Take over what the guard of the clock has found."""
         self.now()  # the guard has seen what was gained until here
         self._is_held = is_held
+        self._set_timers()
 
     def is_over(self, event: ConversionEvent) -> bool:
         """Whether the deadline of a document has passed: no work on it begins any more."""
-        left = self._time_left(event)
-        return left is not None and left <= 0
+        deadline, now = effective_deadline(event), self.now()
+        return deadline is not None and now is not None and deadline <= now
 
     def is_in_work(self, name: DocumentRef) -> bool:
         """Whether the document is worked on here, or was done in time just now."""
@@ -75,43 +77,58 @@ class Deadlines:
         )
 
     @asynccontextmanager
-    async def limit(self, event: ConversionEvent, *, delivers: bool = False) -> AsyncIterator[None]:
+    async def limit(self, event: ConversionEvent) -> AsyncIterator[None]:
         """Stop the body of the context when the deadline of the document passes.
-
-        A body that ``delivers`` has made the result when it ends: if that was in time, the document
-        does not expire while it is stored.
 
         :raises DeadlinePassed: it has passed, and the body was cancelled.
         """
-        left = self._time_left(event)
-        if left is None:
+        deadline = effective_deadline(event)
+        if deadline is None:
             yield
             return
-        name = (event.tenant, event.document_id)
-        self._in_progress[name] = self._in_progress.get(name, 0) + 1
-        scope = asyncio.timeout(max(left, 0.0))
+        scope = asyncio.timeout(None)
         try:
-            async with scope:
-                yield
+            with self._working(event):
+                async with scope:
+                    self._scopes[scope] = deadline
+                    self._set_timers()
+                    yield
         except TimeoutError:
             if scope.expired():
                 raise DeadlinePassed from None
             raise
-        else:
-            if delivers:
-                self._remember(name)
+        finally:
+            self._scopes.pop(scope, None)
+
+    @contextmanager
+    def delivering(self, event: ConversionEvent) -> Iterator[None]:
+        """Store what was made in time: the document does not expire meanwhile."""
+        with self._working(event):
+            yield
+        if effective_deadline(event) is not None:
+            self._remember((event.tenant, event.document_id))
+
+    @contextmanager
+    def _working(self, event: ConversionEvent) -> Iterator[None]:
+        name = (event.tenant, event.document_id)
+        self._in_progress[name] += 1
+        try:
+            yield
         finally:
             self._in_progress[name] -= 1
             if not self._in_progress[name]:
                 del self._in_progress[name]
+
+    def _set_timers(self) -> None:
+        """Let the work under way end at its deadlines; at none while the clock is not trusted."""
+        now, clock = self.now(), asyncio.get_running_loop().time() if self._scopes else 0.0
+        for scope, deadline in self._scopes.items():
+            if not scope.expired():
+                left = None if now is None else max(0.0, (deadline - now).total_seconds())
+                scope.reschedule(None if left is None else clock + left)
 
     def _remember(self, name: DocumentRef) -> None:
         self._done_at[name] = self._clock()
         self._done_at.move_to_end(name)
         while len(self._done_at) > MAX_REMEMBERED:
             self._done_at.popitem(last=False)
-
-    def _time_left(self, event: ConversionEvent) -> float | None:
-        """Return the seconds until the deadline; None if there is none, or it does not pass now."""
-        deadline, now = effective_deadline(event), self.now()
-        return None if deadline is None or now is None else (deadline - now).total_seconds()

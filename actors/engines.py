@@ -110,11 +110,15 @@ class EngineCrashed(Exception):
 class EngineUnavailable(Exception):
     """The engine cannot convert any document at the moment; retry after ``retry_after`` seconds.
 
-    ``code`` and ``reason`` are for the owner if it stays unavailable.
+    ``code`` and ``reason`` are for the owner if it stays unavailable. ``refused`` is true where the
+    operator has to act, as for a key that is not accepted.
     """
 
-    def __init__(self, code: str, reason: str, *, retry_after: float) -> None:
+    def __init__(
+        self, code: str, reason: str, *, retry_after: float, refused: bool = False
+    ) -> None:
         super().__init__(reason)
+        self.refused = refused
         self.code = code
         self.reason = reason
         self.retry_after = retry_after

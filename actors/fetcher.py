@@ -19,13 +19,22 @@ from actors.content_types import SUPPORTED_TYPES
 from actors.deadlines import DeadlinePassed, Deadlines
 from actors.errors import Reject, RetryLater
 from actors.object_source import ObjectSource
-from actors.ports import BlobNotFound, Blobs, Downloader, DownloadFailed, StorageFull
+from actors.ports import (
+    BlobNotFound,
+    Blobs,
+    Downloader,
+    DownloadFailed,
+    StorageFull,
+    StorageUnavailable,
+)
 from actors.slots import FairSlots
 from actors.text_sniffing import Claim, join_claims
 from bus.connection import Connection
 from bus.consumers import Consumer
 from bus.delivery import Delivery, DeliveryInfo
+from bus.errors import BusUnavailable
 from bus.inbox import FinishedUpTo, nothing_finished
+from bus.intake import Intake
 from bus.log import Log
 from bus.objects import Objects
 from schemas.documents import (
@@ -70,9 +79,14 @@ class Fetcher(Actor[DocumentSubmitted]):
         deadlines: Deadlines | None = None,
         ended_floor: FinishedUpTo = nothing_finished,
         counts: SharedCounts | None = None,
+        intake: Intake | None = None,
     ) -> None:
         super().__init__(
-            connection, slots=FairSlots(MAX_DOWNLOADS), ended_floor=ended_floor, counts=counts
+            connection,
+            slots=FairSlots(MAX_DOWNLOADS),
+            ended_floor=ended_floor,
+            counts=counts,
+            intake=intake,
         )
         self._cancellations = cancellations
         self._deadlines = deadlines or Deadlines()
@@ -87,11 +101,28 @@ class Fetcher(Actor[DocumentSubmitted]):
         return isinstance(event.source, Remote | Object)
 
     async def clean_up(self, event: DocumentEvent, delivery: Delivery) -> None:
-        """Delete the object that a document was submitted with, unless it is still read."""
+        """Delete the object of a document that needs it no more, unless it is still read.
+
+        One that has failed without its original needs it if it is requeued; later the janitor
+        deletes it.
+        """
         assert isinstance(event, DocumentSubmitted)  # what the consumer delivers
         name = (event.tenant, event.document_id, event.requeues)
-        if isinstance(event.source, Object) and name not in self._in_progress:
-            await self._objects.discard(event, event.source, delivery.stored_at)
+        if not isinstance(event.source, Object) or name in self._in_progress:
+            return
+        try:
+            if await self._needs_object(event, event.source):
+                return
+        except (BusUnavailable, StorageUnavailable) as error:
+            log.warning("object not deleted", document_id=event.document_id, reason=str(error))
+            return
+        await self._objects.discard(event, event.source, delivery.stored_at)
+
+    async def _needs_object(self, event: DocumentSubmitted, source: Object) -> bool:
+        for kind in ("fetched", "cancelled"):
+            if await self._log.last_event(event.tenant, event.document_id, event_name=kind):
+                return False
+        return not await self._objects.has_original(event, source)
 
     async def handle(
         self, event: DocumentSubmitted, delivery: DeliveryInfo
@@ -200,16 +231,20 @@ class Fetcher(Actor[DocumentSubmitted]):
         async with self._deadlines.limit(event):
             # One that is requeued may have lost its object when it failed.
             repeated = event.requeues > 0 or not _is_fresh(delivery)
-            return await self._cancellations.run_unless_cancelled(
-                event, self._store_original(event, source, repeated=repeated)
-            )
+            storing = self._store_original(event, source, delivery.stored_at, repeated=repeated)
+            return await self._cancellations.run_unless_cancelled(event, storing)
 
     async def _store_original(
-        self, event: DocumentSubmitted, source: Inline | Remote | Object, *, repeated: bool
+        self,
+        event: DocumentSubmitted,
+        source: Inline | Remote | Object,
+        submitted_at: datetime,
+        *,
+        repeated: bool,
     ) -> tuple[Blob, Claim]:
         key, claim = fetched_key(event.tenant, event.document_id), _claim_of(event)
         if isinstance(source, Object):
-            blob = await self._objects.store(event, source, repeated=repeated)
+            blob = await self._objects.store(event, source, submitted_at, repeated=repeated)
             return blob, join_claims(claim, Claim.of(source.name.rpartition("/")[2]))
         if isinstance(source, Inline):
             return await self._blobs.put_bytes(key, source.data), claim

@@ -5,7 +5,7 @@ process may end at any point: a redelivery finds the object, or the document nee
 """
 
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,6 +17,9 @@ from bus.objects import BucketObject, Objects, ObjectUnusable, bucket_name, sha2
 from schemas.documents import Blob, DocumentSubmitted, Object
 
 KEY_DIGITS = 16  # of the digest, in the key of the original
+CLOCK_SKEW = timedelta(seconds=2)
+"""Between the servers of a cluster: an object that was put before its submission may seem so much
+later."""
 MAX_ORIGINALS = 100  # blobs of one document that are looked at
 
 log = structlog.get_logger("fetcher")
@@ -29,17 +32,20 @@ class ObjectSource:
         self._objects = objects
         self._blobs = blobs
 
-    async def store(self, event: DocumentSubmitted, source: Object, *, repeated: bool) -> Blob:
+    async def store(
+        self, event: DocumentSubmitted, source: Object, submitted_at: datetime, *, repeated: bool
+    ) -> Blob:
         """Store the object as the original of a document, in constant memory.
 
-        ``repeated`` is whether another process may have stored it before.
+        ``submitted_at`` is the time of the log, and ``repeated`` is whether another process may
+        have stored it before.
 
         :raises Reject: there is no such object, or it cannot be converted.
         :raises RetryLater: its bytes are damaged, or there is no bucket.
         :raises StorageFull: the volume of the blobs has no room.
         """
         try:
-            return await self._copy(event, source)
+            return await self._copy(event, source, submitted_at)
         except ObjectUnusable as error:
             if repeated and (stored := await self._find_stored(event, source)) is not None:
                 return stored
@@ -47,7 +53,7 @@ class ObjectSource:
                 raise RetryLater(error.reason, code=error.code) from error
             raise Reject(error.code, error.reason) from error
 
-    async def _copy(self, event: DocumentSubmitted, source: Object) -> Blob:
+    async def _copy(self, event: DocumentSubmitted, source: Object, submitted_at: datetime) -> Blob:
         found = await self._objects.find(event.tenant, source.name)
         if found is None:
             bucket = bucket_name(event.tenant)
@@ -59,8 +65,18 @@ class ObjectSource:
         if _is_other(found, source):
             reason = f'The object "{source.name}" has another digest than the submission.'
             raise ObjectUnusable("source_changed", reason)
+        if source.digest is None and found.stored_at > submitted_at + CLOCK_SKEW:
+            reason = (
+                f'The object "{source.name}" was put later than the document was submitted. Use a '
+                "name once, or submit with its digest."
+            )
+            raise ObjectUnusable("source_changed", reason)
         async with aclosing(self._objects.read(found)) as chunks:
             return await self._blobs.put(_key(event, found.sha256), chunks)
+
+    async def has_original(self, event: DocumentSubmitted, source: Object) -> bool:
+        """Whether an attempt has stored the object. Errors as ``Blobs.list_page``."""
+        return await self._find_stored(event, source) is not None
 
     async def discard(
         self, event: DocumentSubmitted, source: Object, submitted_at: datetime

@@ -36,6 +36,7 @@ from bus.connection import Connection
 from bus.consumers import URGENT, Consumer, ConsumerProgress, lane_for
 from bus.delivery import Delivery, DeliveryInfo
 from bus.inbox import FinishedUpTo, nothing_finished
+from bus.intake import Intake
 from bus.log import Log
 from schemas.documents import DocumentConverted, DocumentEvent, DocumentFetched, DocumentSubmitted
 
@@ -99,6 +100,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         discard_parts: DiscardParts | None = None,
         pages: PagePorts = NO_PORTS,
         counts: SharedCounts | None = None,
+        intake: Intake | None = None,
     ) -> None:
         super().__init__(
             connection,
@@ -107,6 +109,7 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
             other_tenants_reserve=concurrency,
             ended_floor=ended_floor,
             counts=counts,
+            intake=intake,
         )
         self._cancellations = cancellations
         self._deadlines = deadlines or Deadlines()
@@ -229,11 +232,12 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
     ) -> RetryLater | Reject:
         """Return a retry for a document whose engine is unavailable, or its failure in the end.
 
-        The time counts from its first wait, because a backlog may be long. The waits become longer,
-        so that a later process does not count them as crashes.
+        The time counts from its first wait, because a backlog may be long, without that in which
+        no work is taken. The waits become longer, so that a later process does not count them as
+        crashes.
         """
         name = (event.tenant, event.document_id)
-        now = time.monotonic()
+        now = self._intake.clock()
         since, times = self._waits.pop(name, (now, 0))
         tally = await self._attempts.read(delivery)
         times = max(times, tally.waits)
@@ -254,9 +258,10 @@ class Ocr(Actor[DocumentFetched | DocumentSubmitted]):
         self, event: DocumentFetched, document: SourceFile
     ) -> DocumentConverted:
         pages = PageEvents(event, self._pages)
-        async with self._deadlines.limit(event, delivers=True):
+        async with self._deadlines.limit(event):
             conversion = await self._convert(document, pages)
-        return await store_markdown(self._blobs, event, conversion)
+        with self._deadlines.delivering(event):
+            return await store_markdown(self._blobs, event, conversion)
 
     def _may_be_converted(self, path: Path, delivery: DeliveryInfo) -> bool:
         """Whether the original is so old that its conversion may exist."""

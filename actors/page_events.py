@@ -43,7 +43,8 @@ class PageEvents(PageListener):
         self._document = document
         self._ports = ports
         self._counts = (0, 0)
-        self._has_begun = self._has_drafts = False
+        self._has_begun = False
+        self._drafted = 0
         self._clock = clock
         self._began = self._published_at = clock()
         self._completed = (0, 0)
@@ -54,6 +55,7 @@ class PageEvents(PageListener):
         if not (self._has_begun or done):
             self._began = now  # it has waited for a free process
         self._has_begun = True
+        done = max(done, min(self._drafted, total))
         self._counts = (done, total)
         if 0 < total <= done:
             if self._completed == self._counts:
@@ -69,10 +71,10 @@ class PageEvents(PageListener):
         """Hand drafts on; the first ones have an event at once, so that they are read."""
         document = self._document
         self._ports.put_drafts(document.tenant, document.document_id, pages)
-        if not self._has_drafts:
-            self._has_drafts = True
+        if not self._drafted:
+            self._drafted = len(pages)
             done, total = self._counts
-            self._counts = max(done, len(pages)), total
+            self._counts = max(done, self._drafted), total
             self._publish(self._clock())
 
     def _publish(self, now: float) -> None:

@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from actors.errors import MoveToDeadLetters
-from bus.delivery import Delivery, DeliveryInfo
+from bus.consumers import HasBody
+from bus.delivery import DeliveryInfo
 from bus.log import Log, StoredSubmission
 from schemas.documents import DocumentSubmitted
 
@@ -30,7 +31,7 @@ class _Submission(Struct):
 _decode = msgspec.json.Decoder(_Submission).decode
 
 
-def is_detected(delivery: Delivery) -> bool:
+def is_detected(delivery: HasBody) -> bool:
     """Whether a submission is converted as it is, without the fetcher (``detected``).
 
     Each submission is for exactly one of fetcher and ocr, which finds out whether it is malformed.
@@ -46,7 +47,7 @@ def is_detected(delivery: Delivery) -> bool:
     return source.kind == "stored" and source.detected is not None and not submitted.held
 
 
-def needs_fetching(delivery: Delivery) -> bool:
+def needs_fetching(delivery: HasBody) -> bool:
     """Whether a submission is for the fetcher."""
     return not is_detected(delivery)
 

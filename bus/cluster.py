@@ -1,4 +1,4 @@
-"""What the hosts of a service share on the bus: facts of the core, and counts of attempts.
+"""What hosts share on the bus: facts of the core, which of them are drained, counts of attempts.
 
 Both are streams that store the last value of each subject. Their subjects are below ``ilios.``, for
 which the user of an external bus has the permission, and so no key-value buckets of NATS.
@@ -24,6 +24,13 @@ MAX_VALUE_BYTES = 64 * 1024
 
 _PREFIXES = {FACTS: "ilios.cluster", COUNTS: "ilios.attempts"}
 _FACTS_KEY = "core"
+_DRAINED_KEY = "drained"
+
+
+class _Drained(Struct):
+    """Whether the operator wants a host to take no work."""
+
+    drained: bool = False
 
 
 class _StoreReply(Struct):
@@ -107,3 +114,36 @@ async def read_facts(connection: Connection) -> bytes | None:
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:
         raise BusUnavailable(f"the facts of the core cannot be read: {error}") from error
     return await KeyValues(connection, FACTS).get(_FACTS_KEY)
+
+
+async def set_drained(connection: Connection, host: str, *, drained: bool) -> None:
+    """Record whether the processes of a host are to take work; it holds until it is changed.
+
+    :raises BusUnavailable: the bus does not answer, or refuses.
+    """
+    await ensure_streams(connection)
+    value = msgspec.json.encode(_Drained(drained))
+    await KeyValues(connection, FACTS).put(f"{_DRAINED_KEY}.{host}", value)
+
+
+async def is_drained(connection: Connection, host: str) -> bool:
+    """Whether the processes of a host are to take no work.
+
+    :raises BusUnavailable: the bus does not answer, or nothing was ever recorded on it.
+    """
+    body = await KeyValues(connection, FACTS).get(f"{_DRAINED_KEY}.{host}")
+    try:
+        return body is not None and msgspec.json.decode(body, type=_Drained).drained
+    except msgspec.MsgspecError:
+        return False
+
+
+async def drained_hosts(connection: Connection) -> list[str]:
+    """Return the hosts that are to take no work, also those that do not run.
+
+    :raises BusUnavailable: as ``is_drained``.
+    """
+    begin = f"{_PREFIXES[FACTS]}.{_DRAINED_KEY}."
+    found = DirectGet(connection, FACTS).iterate(f"{begin}*")
+    names = [one.subject.removeprefix(begin) async for one in found]
+    return sorted([one for one in names if await is_drained(connection, one)])

@@ -16,6 +16,7 @@ from nats.js.errors import ServiceUnavailableError
 from bus.client import reraise_swallowed_cancellation
 from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusMisconfigured, BusUnavailable
+from bus.fence import Fence
 from bus.lean_client import LeanClient
 from bus.target import Target
 
@@ -27,7 +28,7 @@ NODE_TIMEOUT = 1.5  # seconds for one attempt where there are other nodes to try
 ELECTION_TIMEOUT = 15.0  # seconds in which a cluster has a new leader; up to 9 were measured
 QUERY_TIMEOUT = 2.0  # seconds for one try to ask a cluster that may have no leader
 QUERY_PAUSE = 0.25  # seconds between two of them
-ISOLATED_AFTER = 12.0  # seconds without an answer, after which another node is tried
+ISOLATED_AFTER = 5.0  # seconds without an answer, after which another node is tried
 REQUEST_TIMEOUT = 5.0  # seconds for one JetStream API request
 DRAIN_TIMEOUT = 5  # seconds
 CANCEL_INTERVAL = 0.2  # seconds between cancellations of a connection attempt that goes on
@@ -61,6 +62,7 @@ class Connection:
         self.client = client
         self.permission_violations = permission_violations
         self.publish_stats = publish_stats
+        self.fence: Fence | None = None
         self._name = name
         self._setup_url = setup_url
         self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT)
@@ -205,6 +207,12 @@ class Connection:
             self._violation = str(error).removeprefix("nats: ")
         return is_violation
 
+    async def leave_lame_duck(self) -> None:
+        """Connect to another node: this one is about to close its connections, one by one."""
+        if self.in_cluster:
+            log.info("node is shutting down, trying another", node=self.address)
+            await self.client.force_reconnect()
+
     def ping_faster_in_cluster(self) -> None:
         """Find out sooner that a node is away where there are others."""
         if self.in_cluster:
@@ -239,6 +247,39 @@ class Reply:
         return self.headers.get("Status")
 
 
+class _Events:
+    """What the client calls; ``connection`` is None until the first connection is made."""
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.last_error: Exception | None = None
+
+    async def on_error(self, error: Exception) -> None:
+        # Errors after a refusal are only its consequences.
+        if "authorization" not in str(self.last_error).lower():
+            self.last_error = error
+        if self.connection is None:
+            return  # raised by ``connect``, once
+        refused = self.connection.record_violation(error)  # which logs it as an error
+        # The disconnect is logged once; each failed attempt to reconnect would be noise.
+        away = isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError))
+        if not refused and not away:
+            log.warning("bus error", error=str(error) or type(error).__name__)
+
+    async def on_disconnect(self) -> None:
+        if self.connection is not None:
+            self.connection.handle_disconnect()
+
+    async def on_reconnect(self) -> None:
+        log.info("bus reconnected")
+        if self.connection is not None:
+            self.connection.handle_reconnect()
+
+    async def on_lame_duck(self) -> None:
+        if self.connection is not None:
+            await self.connection.leave_lame_duck()
+
+
 @asynccontextmanager
 async def connect(
     target: Target | str,
@@ -257,39 +298,13 @@ async def connect(
     :raises BusMisconfigured: the credentials are refused, or a file of the target is unusable.
     :raises BusUnavailable: no server answers.
     """
-    target = Target.of(target)
-    connections: list[Connection] = []
-    last_error: Exception | None = None
-
-    async def on_error(error: Exception) -> None:
-        nonlocal last_error
-        if (
-            "authorization" not in str(last_error).lower()
-        ):  # errors after a refusal are only its consequences
-            last_error = error
-        if not connections:
-            return  # raised below, once
-        refused = connections[0].record_violation(error)  # which logs it as an error
-        # The disconnect is logged once; each failed attempt to reconnect would be noise.
-        away = isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF, OSError))
-        if not refused and not away:
-            log.warning("bus error", error=str(error) or type(error).__name__)
-
-    async def on_disconnect() -> None:
-        for connection in connections:
-            connection.handle_disconnect()
-
-    async def on_reconnect() -> None:
-        log.info("bus reconnected")
-        for connection in connections:
-            connection.handle_reconnect()
-
+    target, events = Target.of(target), _Events()
     client = LeanClient()
     try:
-        await _connect(client, target, name, on_error, on_disconnect, on_reconnect)
+        await _connect(client, target, name, events)
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         await client.close()
-        raise _refusal(last_error or error) from error
+        raise _refusal(events.last_error or error) from error
     connection = Connection(
         client,
         name,
@@ -299,7 +314,7 @@ async def connect(
         several_servers=len(target.servers) > 1,
     )
     connection.ping_faster_in_cluster()
-    connections.append(connection)
+    events.connection = connection
     try:
         yield connection
     finally:
@@ -313,14 +328,7 @@ def _refusal(cause: Exception) -> BusUnavailable:
     return kind(f"cannot connect to the bus: {str(cause) or type(cause).__name__}")
 
 
-async def _connect(
-    client: LeanClient,
-    target: Target,
-    name: str,
-    on_error: Callable[[Exception], Awaitable[None]],
-    on_disconnect: Callable[[], Awaitable[None]],
-    on_reconnect: Callable[[], Awaitable[None]],
-) -> None:
+async def _connect(client: LeanClient, target: Target, name: str, events: _Events) -> None:
     several = len(target.servers) > 1
     client.requires_tls = target.requires_tls
     tls = target.tls_context()
@@ -345,9 +353,10 @@ async def _connect(
             ping_interval=CLUSTER_PING_INTERVAL if several else PING_INTERVAL,
             pending_size=MAX_PENDING_BYTES,
             drain_timeout=DRAIN_TIMEOUT,
-            error_cb=on_error,
-            disconnected_cb=on_disconnect,
-            reconnected_cb=on_reconnect,
+            error_cb=events.on_error,
+            disconnected_cb=events.on_disconnect,
+            reconnected_cb=events.on_reconnect,
+            lame_duck_mode_cb=events.on_lame_duck,
         )
     )
     try:

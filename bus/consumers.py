@@ -1,6 +1,7 @@
 """The durable consumers: their filters, deadlines and lanes by priority."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import nats.errors
 import structlog
@@ -12,7 +13,6 @@ from nats.js.errors import NotFoundError
 
 from bus import streams, subjects
 from bus.connection import Connection
-from bus.delivery import Delivery
 from bus.errors import BusUnavailable
 from schemas.documents import AnyDocumentEvent
 from schemas.events import AnyEvent
@@ -46,6 +46,13 @@ def lane_for(priority: int) -> Lane:
     return lane
 
 
+class HasBody(Protocol):
+    """An event as bytes: a delivery, or a stored message."""
+
+    @property
+    def body(self) -> bytes: ...
+
+
 class Consumer(Struct, frozen=True, kw_only=True):
     """The consumer of an actor. It has one durable per lane, so that urgent work comes first.
 
@@ -62,7 +69,7 @@ class Consumer(Struct, frozen=True, kw_only=True):
     ack_wait: float = 5.0
     backoff: tuple[float, ...] = (5.0, 10.0, 20.0)
     concurrency: int = 16
-    wanted: Callable[[Delivery], bool] | None = None
+    wanted: Callable[[HasBody], bool] | None = None
     beside: "Consumer | None" = None
 
     @property

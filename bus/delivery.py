@@ -24,8 +24,9 @@ class Delivery:
     ``sequence`` is the position of the event on the log, ``consumer_sequence`` that of the delivery
     at the consumer, ``attempt`` counts from 1, ``stored_at`` is when the log stored the event.
     ``num_pending`` is how many events the consumer had not delivered yet, ``deferrals`` how many
-    earlier attempts this process gave back without handling them. Acknowledgements are sent without
-    waiting: one that is lost only means another delivery.
+    earlier attempts this process gave back without handling them. ``tenant`` is that in the
+    subject, empty if that is malformed. Acknowledgements are sent without waiting: one that is lost
+    only means another delivery.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Delivery:
         "sequence",
         "stored_at",
         "subject",
+        "tenant",
     )
 
     def __init__(self, client: LeanClient, message: Msg) -> None:
@@ -51,6 +53,9 @@ class Delivery:
         self._reply = message.reply
         self._raw_headers = (message.headers or {}).get(RAW_HEADERS, "")
         self.subject: str = message.subject
+        parts = self.subject.split(".", 5)
+        # Not when it is asked for: the choice of the next delivery looks at all that wait.
+        self.tenant = parts[4] if len(parts) > 4 else ""
         self.body: bytes = message.data
         self.attempt = int(tokens[start])
         self.sequence = int(tokens[start + 1])
@@ -58,12 +63,6 @@ class Delivery:
         self.stored_at = datetime.fromtimestamp(int(tokens[start + 3]) / _NANOSECONDS, UTC)
         self.num_pending = int(tokens[start + 4])
         self.deferrals = 0
-
-    @property
-    def tenant(self) -> str:
-        """The tenant in the subject; empty if that is malformed."""
-        tokens = self.subject.split(".", 5)
-        return tokens[4] if len(tokens) > 4 else ""
 
     @property
     def is_first(self) -> bool:

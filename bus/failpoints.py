@@ -25,6 +25,9 @@ Failpoint = Literal[
     "erasing.erased",  # bytes of a removed document are gone, the row does not show it
     "ledger.applied",  # a group is written and not committed
     "ledger.committed",  # a group is committed, its callers have no result
+    "moving.copied",  # a blob is copied into another store, and not proven
+    "moving.proven",  # all blobs are proven in another store, none is removed
+    "moving.removed",  # a blob is removed from the former store, others are not
     "objects.chunk",  # a chunk of an object is read, others are not
     "objects.unlisted",  # the metadata of an object is gone, its chunks are not
     "persister.announced",  # completions are published, the group is not acknowledged

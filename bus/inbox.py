@@ -15,6 +15,7 @@ from bus.connection import Connection
 from bus.consumers import LANES, Consumer, Lane, ensure_lanes
 from bus.delivery import Delivery
 from bus.errors import BusUnavailable
+from bus.intake import Intake
 from bus.look_ahead import LOOK_AHEAD_INTERVAL, LookAhead, OtherTenants
 from bus.pull import Pull
 from bus.subjects import StreamIdentity
@@ -36,7 +37,8 @@ class Inbox:
 
     With ``max_per_tenant`` no tenant has more than so many in progress, and the next delivery is
     that of the tenant with the fewest. While a tenant has that many, the lanes are searched for
-    events of others.
+    events of others. While the ``intake`` is closed nothing is requested. ``shared`` is whether
+    other hosts take deliveries as well.
     """
 
     def __init__(
@@ -47,8 +49,11 @@ class Inbox:
         finished_up_to: FinishedUpTo = nothing_finished,
         *,
         max_per_tenant: int | None = None,
+        intake: Intake | None = None,
+        shared: bool = False,
     ) -> None:
         self._connection = connection
+        self._intake = intake or Intake()
         self._finished_up_to = finished_up_to
         self._consumer = consumer
         self._max_per_tenant = max_per_tenant
@@ -57,7 +62,7 @@ class Inbox:
         self._other_tenants: dict[str, OtherTenants] = {}  # by durable
         others = {source.name: OtherTenants(connection, source) for source in consumer.sources}
         for lane, source in product(LANES, consumer.sources):
-            ahead = None if max_per_tenant is None else LookAhead(concurrency)
+            ahead = None if max_per_tenant is None else LookAhead(concurrency, shared=shared)
             durable = source.durable(lane)
             pull = Pull(connection, durable, concurrency, self._dispatch, ahead, source.wanted)
             self._lanes.append((lane, pull))
@@ -69,6 +74,8 @@ class Inbox:
         self._in_progress: dict[int, Delivery] = {}  # by sequence
         self._counted_tenants: dict[int, str] = {}  # tenants of deliveries that count for the limit
         self._in_progress_by_tenant: Counter[str] = Counter()  # how many these are
+        self._intake.count_by(lambda: len(self._in_progress))
+        self._failure: Exception | None = None  # of the subscriptions
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Inbox"]:
@@ -91,8 +98,8 @@ class Inbox:
         async with AsyncExitStack() as stack:
             # After pulling has ended, or they would be delivered to this inbox again.
             stack.push_async_callback(self._nak_all)
-            for _, pull in self._lanes:
-                await stack.enter_async_context(pull.open())
+            pulling = [asyncio.create_task(self._pull_loop(pull)) for _, pull in self._lanes]
+            stack.push_async_callback(_end, pulling)
             renewing = asyncio.create_task(self._renew_loop(), name=f"renew {self._consumer.name}")
             stack.callback(renewing.cancel)
             if self._look_aheads:
@@ -138,6 +145,21 @@ class Inbox:
         self.release(delivery)
         await delivery.nak(0)
 
+    async def _pull_loop(self, pull: Pull) -> None:
+        """Pull while the intake is open; give back what waits when it closes."""
+        try:
+            while True:
+                await self._intake.wait_until_open()
+                async with pull.open():
+                    await self._intake.wait_until_closed()
+                while pull.buffer:
+                    await pull.buffer.popleft().nak(0)
+        except Exception as error:  # noqa: BLE001  who waits for a delivery raises it
+            unavailable = isinstance(error, nats.errors.Error | OSError)
+            reason = f"cannot pull {pull.durable}: {error}"
+            self._failure = BusUnavailable(reason) if unavailable else error
+            self._dispatch()
+
     def _dispatch(self) -> None:
         """Pass deliveries that may be started to waiting workers."""
         for only_urgent, waiters in self._waiters.items():
@@ -146,7 +168,7 @@ class Inbox:
                 if not future.done():
                     try:
                         delivery = self._next_delivery(only_urgent=only_urgent)
-                    except BusUnavailable as gone:
+                    except Exception as gone:  # noqa: BLE001  raised where it is waited for
                         future.set_exception(gone)
                     else:
                         if delivery is None:
@@ -155,7 +177,9 @@ class Inbox:
                 _ = waiters.popleft()  # done or cancelled
 
     def _next_delivery(self, *, only_urgent: bool) -> Delivery | None:
-        while True:
+        if self._failure is not None:
+            raise self._failure
+        while self._intake.is_open:
             picked = self._pick_urgent() if only_urgent else self._pick_lane()
             if picked is None:
                 return None
@@ -175,6 +199,7 @@ class Inbox:
                     self._counted_tenants[delivery.sequence] = tenant
                     self._in_progress_by_tenant[tenant] += 1
             return delivery
+        return None
 
     async def _nak_all(self) -> None:
         """Give all deliveries back at once, instead of after their deadlines."""
@@ -265,3 +290,9 @@ class Inbox:
             await asyncio.sleep(self._consumer.ack_wait / 3)
             for delivery in self._outstanding():
                 await delivery.in_progress()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -106,6 +106,13 @@ class LeanClient(TolerantClient, Client):
         await self._flush_pending(force_flush=True)
         await super().flush(timeout)
 
+    async def _attempt_reconnect(self) -> None:
+        # Their replies went with the connection; their callers may ask again once it is back.
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(nats.errors.Error("nats: the connection was interrupted"))
+        await super()._attempt_reconnect()
+
     def _on_reply(self, message: Msg) -> None:
         reply = self._replies.get(message.subject)
         if reply is not None and not reply.done():

@@ -12,7 +12,7 @@ from nats.js.api import DiscardPolicy, StreamInfo
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from bus import streams
+from bus import log_info, streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.stored_messages import DirectGet
@@ -61,7 +61,7 @@ async def fetch(connection: Connection) -> LogState | None:
     :raises BusUnavailable: the server does not answer.
     """
     try:
-        info = await connection.jetstream.stream_info(streams.EVENTS)
+        info = await log_info.current_info(connection, connection.jetstream)
     except NotFoundError:
         return None
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:

@@ -44,10 +44,14 @@ class _Deferred(Struct):
 
 
 class LookAhead:
-    """Chooses the deliveries of a lane to defer; some of each tenant stay buffered."""
+    """Chooses the deliveries of a lane to defer; some of each tenant stay buffered.
 
-    def __init__(self, capacity: int) -> None:
+    ``shared`` is whether other hosts take deliveries of the lane as well.
+    """
+
+    def __init__(self, capacity: int, *, shared: bool = False) -> None:
         self._capacity = capacity
+        self._shared = shared
         self._deferred: dict[int, _Deferred] = {}  # by sequence
         self._deferred_by_tenant: Counter[str] = Counter()
         self._started: Counter[str] = Counter()  # deliveries since the last look
@@ -89,7 +93,9 @@ class LookAhead:
         slow = (
             len(buffer) > FAST_BUFFER_SECONDS * rate or self._num_pending > FAST_LANE_SECONDS * rate
         )
-        stalled = slow and self._stalled_looks >= STALLED_LOOKS
+        # What is buffered or deferred here is not worked on by other hosts, which may be idle: only
+        # for tenants that are known to wait.
+        stalled = slow and self._stalled_looks >= STALLED_LOOKS and not self._shared
         others = now < self._others_until
         room = max(0, MAX_DEFERRED - len(self._deferred))
         self._budget = min(MAX_DEFERRED_PER_LOOK, room) if blocked and (stalled or others) else 0
@@ -119,7 +125,7 @@ class LookAhead:
     def _has_enough_buffered(self, tenant: str, buffer: Collection[Delivery]) -> bool:
         if len(buffer) >= self._capacity + EXTRA_CAPACITY:
             return True
-        enough = max(self._capacity, MIN_BUFFERED_PER_TENANT)
+        enough = self._capacity if self._shared else max(self._capacity, MIN_BUFFERED_PER_TENANT)
         return sum(one.tenant == tenant for one in buffer) >= enough
 
     def _delay_until_turn(self, delivery: Delivery, tenant: str) -> float:

@@ -102,7 +102,7 @@ class _Stats(Struct):
 class Service:
     """A service with its endpoints; ``handle`` answers the requests of all of them.
 
-    ``connection`` is that of ping, info and stats.
+    ``connection`` is that of ping, info and stats; these show what ``data`` returns, too.
     """
 
     def __init__(
@@ -115,7 +115,9 @@ class Service:
         version: str,
         description: str,
         metadata: dict[str, str],
+        data: Callable[[], object] | None = None,
     ) -> None:
+        self._data = data
         self._connection = connection
         self._handle = handle
         self._endpoints = endpoints
@@ -249,10 +251,36 @@ class Service:
         return {"description": self._description, "endpoints": endpoints}
 
     def _statistics(self) -> dict[str, Any]:
+        endpoints = [msgspec.structs.asdict(one) for one in self._stats.values()]
+        if self._data is not None:
+            for one in endpoints:
+                one["data"] = self._data()
         return {
             "started": self._started.isoformat().replace("+00:00", "Z"),
-            "endpoints": list(self._stats.values()),
+            "endpoints": endpoints,
         }
+
+
+async def ask_all(connection: Connection, subject: str, within: float) -> list[bytes]:
+    """Return the replies of everybody who answers a request within some seconds.
+
+    :raises BusUnavailable: the bus is not connected.
+    """
+    client, found = connection.client, list[bytes]()
+    inbox = client.new_inbox()
+
+    def on_message(message: Msg) -> None:
+        if not (message.headers or {}).get("Status"):  # that nobody listens
+            found.append(message.data)
+
+    try:
+        subscription = await client.subscribe_directly(inbox, on_message)
+        await client.publish(subject, b"", reply=inbox)
+        await asyncio.sleep(within)
+        await subscription.unsubscribe()
+    except (nats.errors.Error, OSError) as error:
+        raise BusUnavailable(f"no answers on {subject}: {error}") from error
+    return found
 
 
 def header_text(text: str) -> str:

@@ -12,12 +12,14 @@ import re
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from bus import failpoints
+from bus.api_replies import MessageReply
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.stored_messages import NO_MESSAGE, DirectGet, StoredMessage
@@ -27,6 +29,8 @@ MIN_CHUNK_BYTES = 4096
 """The average chunk of a large object has at least as many bytes, since each costs a request."""
 FEW_CHUNKS = 16  # that may be of any size
 MAX_NAMES = 10_000  # objects of one bucket among which chunks without metadata are searched
+MAX_BROKEN = 1000
+"""Puts without metadata in one bucket that are looked at in one pass, each by a request."""
 
 _STREAM_PREFIX = f"OBJ_{BUCKET_PREFIX}"
 _NUID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")  # it becomes a token of a subject
@@ -98,25 +102,10 @@ class _StreamState(Struct):
     subjects: dict[str, int] | None = None
 
 
-class _Error(Struct):
-    err_code: int = 0
-    description: str = ""
-
-
-class _Message(Struct):
-    subject: str
-    seq: int
-    time: datetime
-    data: bytes = b""
-
-
-class _Response(Struct):
-    """The members of replies of the JetStream API that count here."""
-
-    error: _Error | None = None
-    message: _Message | None = None
+class _Response(MessageReply):
     state: _StreamState | None = None
     streams: list[str] | None = None
+    total: int = 0
 
 
 _decode_metadata = msgspec.json.Decoder(_Metadata).decode
@@ -217,8 +206,15 @@ class Objects:
 
     async def tenants(self) -> list[str]:
         """Return the tenants that have a bucket, former ones included."""
-        response = await self._request("STREAM.NAMES", {"subject": "$O.*.M.*"})
-        names = (response.streams or []) if response else []
+        names: list[str] = []
+        total = 1
+        while len(names) < total:  # at most 1024 come at once
+            query = {"subject": "$O.*.M.*", "offset": len(names)}
+            response = await self._request("STREAM.NAMES", query)
+            if response is None or not response.streams:
+                break
+            names += response.streams
+            total = response.total
         return [name.removeprefix(_STREAM_PREFIX) for name in names if _is_bucket(name)]
 
     async def delete_older(self, tenant: str, than: datetime, wanted: Collection[str] = ()) -> int:
@@ -253,7 +249,7 @@ class Objects:
             parsed = _parse(message.body)
             if parsed is not None and not parsed.deleted:
                 named.add(_chunk_subject(tenant, parsed.nuid))
-        for subject in counts.keys() - named:
+        for subject in islice(counts.keys() - named, MAX_BROKEN):
             last = await bucket.last(subject)
             if last is not None and now - last.stored_at > age:
                 await self._purge(tenant, subject, last.sequence)

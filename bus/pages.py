@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import TypeVar
 
 import msgspec
 import nats.errors
@@ -13,6 +14,7 @@ from bus import codec, subjects
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.lean_client import MessageCallback
+from schemas.batches import BatchProgressed
 from schemas.documents import DocumentCompleted
 from schemas.ids import is_id, is_tenant
 from schemas.pages import DraftsReply, PageConverted, PagesRequested
@@ -24,6 +26,8 @@ _encoder = msgspec.json.Encoder()
 _event = msgspec.json.Decoder(PageConverted)
 _request = msgspec.json.Decoder(PagesRequested)
 _reply = msgspec.json.Decoder(DraftsReply)
+
+_E = TypeVar("_E")
 
 PageCallback = Callable[[PageConverted], None]
 """Called by the task that reads the connection: it must not take long."""
@@ -160,24 +164,40 @@ async def page_events(
         yield
 
 
-@asynccontextmanager
-async def completions(
+def completions(
     connection: Connection, callback: Callable[[DocumentCompleted], None]
-) -> AsyncIterator[None]:
+) -> AbstractAsyncContextManager[None]:
     """Call ``callback`` with every document that is completed, while the context is open.
 
     :raises BusUnavailable: the bus is not connected.
     """
+    subject = subjects.any_tenant_filter(subjects.event_name(DocumentCompleted))
+    return _events(connection, subject, DocumentCompleted, callback)
 
+
+def job_events(
+    connection: Connection, callback: Callable[[BatchProgressed], None]
+) -> AbstractAsyncContextManager[None]:
+    """Call ``callback`` with the progress of every batch job, while the context is open.
+
+    :raises BusUnavailable: the bus is not connected.
+    """
+    subject = subjects.batch_subject(subjects.event_name(BatchProgressed), "*", "*")
+    return _events(connection, subject, BatchProgressed, callback)
+
+
+@asynccontextmanager
+async def _events(
+    connection: Connection, subject: str, kind: type[_E], callback: Callable[[_E], None]
+) -> AsyncIterator[None]:
     def on_message(message: Msg) -> None:
         try:
             event = codec.decode(message.subject, message.data)
         except codec.MalformedEvent:
             return
-        if isinstance(event, DocumentCompleted):
+        if isinstance(event, kind):
             callback(event)
 
-    subject = subjects.any_tenant_filter(subjects.event_name(DocumentCompleted))
     async with _subscribed(connection, subject, on_message):
         yield
 

@@ -78,8 +78,8 @@ class Pull:
         self._on_arrival = on_arrival
         self._look_ahead = look_ahead
         self._wanted = wanted
-        self._inbox = connection.client.new_inbox()
-        self._last_inbox = f"{self._inbox}.last"  # for the status of the request made on closing
+        self._inbox = ""
+        self._last_inbox = ""  # for the status of the request made on closing
         self._last_status = ""
         self._last_answered = asyncio.Event()
         self._outstanding = 0  # requested deliveries that have not arrived
@@ -109,6 +109,10 @@ class Pull:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
         """Subscribe and request deliveries while open; those not taken stay in ``buffer``."""
+        # Another inbox each time: a paused consumer still has the requests of the last one.
+        self._inbox = self._connection.client.new_inbox()
+        self._last_inbox = f"{self._inbox}.last"
+        self._reset_requests()
         subscription = await self._connection.client.subscribe_directly(
             f"{self._inbox}.*", self._on_message
         )

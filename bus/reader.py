@@ -14,7 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from bus import streams
+from bus import log_info, streams
 from bus.connection import INBOX_PREFIX, Connection
 from bus.consumers import ensure_reader
 from bus.delivery import Delivery
@@ -78,7 +78,9 @@ class Reader:
         async with self._connection.setup_context() as js:
             await self._connection.ride_out(lambda: streams.ensure(js))
             try:
-                return await self._connection.ride_out(lambda: streams.identity(js))
+                return await self._connection.ride_out(
+                    lambda: log_info.identity(self._connection, js)
+                )
             except (nats.errors.Error, JetStreamError, TimeoutError) as error:
                 raise BusUnavailable(f"the log does not answer: {error}") from error
 
@@ -120,6 +122,7 @@ class Reader:
     async def end_position(self) -> LogPosition | None:
         """Return the position of the last event, if everything up to it is acknowledged.
 
+        :raises SequenceGap: there are deliveries, which have not come here.
         :raises BusUnavailable: the server does not answer.
         """
         newest = await self._connection.ride_out(lambda: self._direct_get.last(ALL_SUBJECTS))
@@ -131,7 +134,10 @@ class Reader:
             )
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the log does not answer: {error}") from error
-        if info.num_pending or info.num_ack_pending:
+        if info.num_ack_pending:
+            # To requests of a core that was replaced, which would only come again after ACK_WAIT.
+            raise SequenceGap("deliveries went to another reader")
+        if info.num_pending:
             return None
         return LogPosition(newest.sequence, newest.stored_at)
 
@@ -292,14 +298,14 @@ async def fetch_extent(connection: Connection) -> LogExtent | None:
     :raises BusUnavailable: the server does not answer.
     """
     try:
-        identity = await streams.identity(connection.jetstream)
-        state = (await connection.jetstream.stream_info(streams.EVENTS)).state
+        info = await log_info.current_info(connection, connection.jetstream)
     except NotFoundError:
         return None
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:
         raise BusUnavailable(f"the log does not answer: {error}") from error
+    state = info.state
     first = state.first_seq if state.messages else state.last_seq + 1
-    return LogExtent(identity.name, identity.created, first, identity.last_sequence)
+    return LogExtent(streams.EVENTS, streams.created_at(info), first, state.last_seq)
 
 
 async def replay(

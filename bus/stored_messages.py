@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
+from bus.api_replies import MessageReply
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 
@@ -28,27 +29,7 @@ class StoredMessage(Struct, frozen=True):
     body: bytes
 
 
-class _Error(Struct):
-    err_code: int = 0
-    description: str = ""
-
-
-class _Message(Struct):
-    subject: str
-    seq: int
-    time: datetime
-    hdrs: bytes = b""
-    data: bytes = b""
-
-
-class _LeaderReply(Struct):
-    """The members of the reply of ``STREAM.MSG.GET`` that count here."""
-
-    error: _Error | None = None
-    message: _Message | None = None
-
-
-_leader_reply = msgspec.json.Decoder(_LeaderReply)
+_leader_reply = msgspec.json.Decoder(MessageReply)
 
 
 class DirectGet:

@@ -1,6 +1,7 @@
 """The command ``ilios``: parses its arguments and runs one of its commands."""
 
 import argparse
+import gc
 import importlib
 import sys
 from typing import Protocol
@@ -12,9 +13,15 @@ from ilios.settings.environ import BadSettings
 COMMANDS = {
     "serve": "start the service with everything it needs inside",
     "run": "run workers on this host for a service on another one",
+    "join": "work for the service on a NATS server, with settings that come from it",
+    "status": "show the hosts of a service, their work in hand, and what waits",
+    "pause": "have fetchers or converters take no work for a while, on every host",
+    "resume": "end a pause",
+    "drain": "have one host take no more work",
     "convert": "convert files here and now, without a service",
     "score": "measure what comes out of a directory of documents",
     "check": "show the settings in effect and whether the service could start with them",
+    "blobs": "move the blobs of a stopped service to S3, or into a shared directory",
     "bus": "write a context of the nats command for the bus, or a configuration of your own NATS",
     "dead": "list, show, requeue and drop dead letters",
     "losses": "list events the log has lost, and the documents they concern",
@@ -46,8 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
     name = next((argument for argument in given if not argument.startswith("-")), "")
     if name not in parsers:
         parser.parse_args(given)  # prints the help, the version or what is wrong, and exits
-    # Only this one: `ilios convert` must not wait for the web server, which it never starts.
+    # Only this one: `ilios convert` must not wait for the web server, which it never starts. What
+    # modules define stays: looking for garbage in it would be a fifth of the time.
+    gc.disable()
     command: Command = importlib.import_module(f"ilios.cli.{name}")
+    gc.enable()
     command.configure(parsers[name])
     options = parser.parse_args(given)
     try:

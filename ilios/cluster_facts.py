@@ -8,10 +8,36 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
-from ilios.settings.settings import Settings
+from ilios import __version__
+from ilios.settings.settings import TABLE, Settings
 
 LOCAL, DIRECTORY, BUCKET = "local", "directory", "bucket"
 """Where the blobs are: on the host of the core alone, in a shared directory, in a bucket."""
+
+LOG_FORMAT = BLOB_FORMAT = 1
+"""Raised when hosts of earlier versions could not read what is on the log, or in the blobs."""
+
+ADOPTED = (
+    "ILIOS_SHARED_BLOBS",
+    "ILIOS_MAX_FILE_MB",
+    "ILIOS_ENGINE_TIMEOUT",
+    "ILIOS_PAGE_BUDGET",
+    "ILIOS_PAGE_TIMEOUT",
+    "ILIOS_DOWNLOAD_ALLOW",
+    "S3_BUCKET",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "ILIOS_S3_ADDRESSING",
+    "ILIOS_S3_PREFIX",
+)
+ADOPTED_WITH_MISTRAL = (
+    "ILIOS_ENGINE",
+    "ILIOS_ENGINE_FALLBACK",
+    "ILIOS_MISTRAL_MODEL",
+    "ILIOS_MISTRAL_IMAGES",
+)
+"""Variables that a host may take from the core, the latter where it has a key for Mistral. None is
+a credential, and none weakens a host."""
 
 
 class CannotJoin(Exception):
@@ -22,13 +48,16 @@ class ClusterFacts(Struct, frozen=True, kw_only=True):
     """The facts of a core.
 
     ``owner`` is the id of the owner of the blobs, ``mark`` what the core has written into the
-    shared directory at its last start.
+    shared directory at its last start. ``process`` is that of its epoch, empty without one.
+    ``settings`` has the texts of variables that differ from their defaults, for hosts that take
+    them over.
     """
 
     version: str
     blobs: str
     owner: str = ""
     mark: str = ""
+    process: str = ""
     bucket: str = ""
     prefix: str = ""
     seal_key: str = ""
@@ -38,6 +67,9 @@ class ClusterFacts(Struct, frozen=True, kw_only=True):
     engine_fallback: bool = False
     mistral_model: str = ""
     mistral_images: bool = True
+    log_format: int = LOG_FORMAT
+    blob_format: int = BLOB_FORMAT
+    settings: dict[str, str] = {}
 
 
 def encode(facts: ClusterFacts) -> bytes:
@@ -59,7 +91,7 @@ def decode(body: bytes) -> ClusterFacts:
 
 
 def facts_of(
-    settings: Settings, version: str, seal_key: str, *, owner: str, mark: str
+    settings: Settings, version: str, seal_key: str, *, owner: str, mark: str, process: str = ""
 ) -> ClusterFacts:
     """Return the facts of a host with these settings."""
     shared = DIRECTORY if settings.shared_blobs is not None else LOCAL
@@ -68,6 +100,7 @@ def facts_of(
         blobs=BUCKET if settings.s3_bucket is not None else shared,
         owner=owner,
         mark=mark,
+        process=process,
         bucket=settings.s3_bucket or "",
         prefix=settings.s3_prefix,
         seal_key=seal_key,
@@ -77,7 +110,20 @@ def facts_of(
         engine_fallback=settings.engine_fallback,
         mistral_model=settings.mistral_model,
         mistral_images=settings.mistral_images,
+        settings=dict(_texts(settings)),
     )
+
+
+def ensure_formats(core: ClusterFacts) -> None:
+    """Check that this version reads and writes the log and the blobs as the core does.
+
+    :raises CannotJoin: it does not.
+    """
+    if (core.log_format, core.blob_format) != (LOG_FORMAT, BLOB_FORMAT):
+        raise CannotJoin(
+            f"ilios {__version__} and the core's ilios {core.version} write the log or the blobs "
+            f"differently: install ilios {core.version} here"
+        )
 
 
 def ensure_blobs_shared(settings: Settings, core: ClusterFacts) -> None:
@@ -124,10 +170,28 @@ def ensure_seal_key(settings: Settings, core: ClusterFacts, fingerprint: str) ->
     :raises CannotJoin: the key is another one.
     """
     if fingerprint != core.seal_key:
-        raise CannotJoin(
-            f"ILIOS_SEAL_KEY_FILE: {settings.seal_key_file} has another key than the core, and "
-            "passwords could not be read here; copy the core's key file to this host"
+        given = (
+            f"ILIOS_SEAL_KEY_FILE: {settings.seal_key_file} has"
+            if settings.sealing_key is None
+            else "ILIOS_SEALING_KEY is"
         )
+        raise CannotJoin(
+            f"{given} another key than the core, and passwords could not be read here; give this "
+            "host the key of the core"
+        )
+
+
+def _texts(settings: Settings) -> Iterator[tuple[str, str]]:
+    wanted = {*ADOPTED, *ADOPTED_WITH_MISTRAL}
+    if settings.mistral_key is None:
+        wanted -= {*ADOPTED_WITH_MISTRAL}
+    usual = Settings()
+    for setting in TABLE:
+        text = setting.format(settings)
+        if setting.variable in wanted and text != setting.format(usual):
+            yield setting.variable, text
+    if settings.shared_blobs is not None:
+        yield "ILIOS_SHARED_BLOBS", str(settings.shared_blobs.absolute())
 
 
 def _differing(settings: Settings, core: ClusterFacts, *, converts: bool) -> Iterator[str]:

@@ -83,7 +83,11 @@ def compose_edge(
         reads=stores.documents,
         pages=PageReader(stores.connection),
         progress=DocumentProgress(
-            stores.connection, stores.documents, settings.engine_processes, settings.default_engine
+            stores.connection,
+            stores.documents,
+            stores.batches,
+            {"local": settings.engine_processes, "mistral": settings.mistral_concurrency},
+            settings.default_engine,
         ),
         batches=stores.batches,
         lists=stores.lists,
@@ -181,7 +185,7 @@ def open_disk_guard(settings: Settings, store: Path | None) -> DiskGuard:
 
 def load_seal(settings: Settings) -> Seal:
     """Load the key of passwords. Errors as ``load_key``."""
-    return Seal(load_key(settings.seal_key_file, settings.data_dir))
+    return Seal(load_key(settings.seal_key_file, settings.data_dir, settings.sealing_key))
 
 
 def load_signer(settings: Settings) -> Signer:

@@ -1,6 +1,6 @@
 """The composition of the engines: the local one, and Mistral where it has a key."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec import Struct
@@ -13,14 +13,24 @@ from ilios.engines.router import EngineRouter, open_mistral
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings
+from schemas.hosts import EngineState
+
+
+def no_processes() -> EngineState | None:
+    """Return the state of an engine without processes."""
+    return None
 
 
 class Engines(Struct, frozen=True):
-    """The engine for single documents, and that for batches of them where there is one."""
+    """The engine for single documents, and that for batches of them where there is one.
+
+    ``state`` returns how the processes of the local engine do.
+    """
 
     engine: Engine
     batches: EngineBatches | None = None
     discard_parts: DiscardParts | None = None
+    state: Callable[[], EngineState | None] = no_processes
 
 
 @asynccontextmanager
@@ -65,6 +75,11 @@ async def open_engines(
             ),
             mistral.batches if mistral else None,
             local.discard_parts,
+            lambda: EngineState(
+                processes=len(local.child_pids),
+                limit=settings.engine_processes,
+                lost_last_minute=local.restarts.recent_exits,
+            ),
         )
 
 

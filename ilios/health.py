@@ -7,6 +7,7 @@ that failed or a volume that is full, counts at once.
 import asyncio
 import sqlite3
 import time
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -36,6 +37,11 @@ class Monitoring(Struct, frozen=True):
     damage: DamageMonitor
     faults: Faults
 
+    @property
+    def problems(self) -> list[str]:
+        """What shows without a check, a sentence for each."""
+        return [*self.supervisor.problems, *self.faults.problems]
+
 
 class _CheckResults(Struct, frozen=True):
     """The fault of each part, or None."""
@@ -63,7 +69,11 @@ class Health:
         monitoring: Monitoring,
         engine_names: tuple[str, ...] = ("local",),
         bucket: str | None = None,
+        orders: Callable[[], dict[str, str]] = dict,
     ) -> None:
+        """``orders`` returns a phrase for each role that operators have stopped for a while."""
+        self._orders = orders
+        self._engine_crashed = False
         self._connection = connection
         self._probe = probe
         self._writer = writer
@@ -91,6 +101,16 @@ class Health:
                 answers = self._results = await self._check_all()
                 self._checked_at = time.monotonic()
             return self._report(answers)
+
+    async def why_no_work(self, *, converts: bool) -> str | None:
+        """Return why workers should leave documents to other hosts at the moment, or None."""
+        await self()
+        if shortages := self.disk_guard.shortages:
+            return f"no room for {', '.join(shortages[0].places)}: {shortages[0].reason}"
+        results = self._results
+        if converts and self._engine_crashed and results is not None and results.engine:
+            return f"engine: {results.engine}"
+        return None
 
     async def _check_all(self) -> _CheckResults:
         return _CheckResults(
@@ -133,6 +153,7 @@ class Health:
             "writer": "unavailable" if writer else "running",
             "engine": "unavailable" if engine else self._engine_names,
         }
+        services |= self._orders()
         return HealthReport(services=services, healthy=not problems, problems=problems)
 
     async def _check_bus(self) -> str | None:
@@ -168,6 +189,8 @@ class Health:
         try:
             await asyncio.wait_for(self._engine.check(), CHECK_TIMEOUT)
         except (EngineCrashed, EngineUnavailable) as error:
+            # Another engine may convert while this one is unavailable.
+            self._engine_crashed = isinstance(error, EngineCrashed)
             return error.reason
         except TimeoutError:
             return "no engine process starts"

@@ -26,6 +26,7 @@ from ilios.health import Monitoring
 from ilios.nats.buckets import open_buckets
 from ilios.settings.settings import Settings
 from ilios.stores import Stores
+from ilios.worker_composition import Intakes
 
 
 async def compose_upkeep(
@@ -34,10 +35,12 @@ async def compose_upkeep(
     writer: Writer,
     monitoring: Monitoring,
     losses: Losses,
+    *,
     deadlines: Deadlines,
+    intakes: Intakes,
 ) -> Mapping[str, Callable[[], Awaitable[None]]]:
     """Build them: the janitor, its measure of running time, the deadlines and the snapshots."""
-    connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
+    connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.erasable_blobs
     publisher, log = Publisher(connection), Log(connection)
     consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
     objects = Objects(stores.bus.objects, settings.max_file_bytes)
@@ -49,7 +52,14 @@ async def compose_upkeep(
         blobs,
         running_time=running_time,
         retention=Retention(publisher, maintenance, blobs, settings.expiry_action),
-        stuck=StuckDocuments(publisher, log, ConsumerProgress(connection), maintenance, consumers),
+        stuck=StuckDocuments(
+            publisher,
+            log,
+            ConsumerProgress(connection),
+            maintenance,
+            consumers,
+            takes_work=lambda: intakes["ocr"].is_open,
+        ),
         orphans=Orphans(log, maintenance, blobs, losses),
         objects=ObjectSweep(objects, connection, consumers),
         deadlines=deadlines,

@@ -6,7 +6,7 @@ blobs that it shares with the core.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,17 +25,21 @@ from ilios.blobs.local import LocalBlobs
 from ilios.blobs.shared_directory import NotShared, ensure_marked
 from ilios.cluster_facts import CannotJoin, ClusterFacts
 from ilios.edge.app import serve_health_app
-from ilios.engine_composition import Engines, describe_engines, open_engines
+from ilios.engine_composition import Engines, describe_engines, no_processes, open_engines
+from ilios.fitness import Fitness
+from ilios.host_service import WORKER, Host
+from ilios.joining import Join, Joined, seal_of
 from ilios.listening import open_sockets
 from ilios.nats.access import open_worker_connection
-from ilios.passwords.key import load_key
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
+from ilios.runtime.disk_space import BLOBS, DiskGuard
 from ilios.runtime.locks import exclusive_lock
 from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings
 from ilios.startup import Startup
 from ilios.worker_composition import Role, WorkerPorts, compose_fetcher, compose_ocr
+from ilios.worker_epoch import follow
 from ilios.worker_health import WorkerHealth
 from schemas.service_replies import HealthReport
 
@@ -52,24 +56,25 @@ class Worker(Struct, frozen=True):
 
     url: str
     bus: str
-    roles: tuple[Role, ...]
+    joined: Joined
     engine: str
     disagreement: asyncio.Task[None]
 
 
 @asynccontextmanager
 async def worker(
-    settings: Settings, roles: tuple[Role, ...], engine: Engine | None = None
+    settings: Settings, join: Join, engine: Engine | None = None
 ) -> AsyncIterator[Worker]:
-    """Run these roles while the context is open; ``engine`` replaces the configured ones.
+    """Run the roles that ``join`` decides while the context is open.
 
-    A bus, a core or a store that is not there yet is waited for.
+    ``engine`` replaces the configured ones. A bus, a core or a store that is not there yet is
+    waited for. A host that cannot do its work at the moment runs, and takes none.
 
-    :raises CannotJoin: a setting is missing, or differs from that of the core.
-    :raises AlreadyInUse, BusMisconfigured, CannotListen, CannotLock, EngineCrashed,
-        SecretsDamaged, StorageForeign, StorageMisconfigured: it cannot start.
+    :raises BadSettings, CannotJoin: a setting is missing, or differs from that of the core.
+    :raises AlreadyInUse, BusMisconfigured, CannotListen, CannotLock, SecretsDamaged,
+        StorageForeign, StorageMisconfigured: it cannot start.
     """
-    target, seal = _bus(settings), _seal(settings) if "ocr" in roles else None
+    target = _bus(settings)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         sockets = await enter(open_sockets(settings))
@@ -79,13 +84,41 @@ async def worker(
         retry = startup.retry_until_available
         readiness = _Readiness(startup)
         await enter(serve_health_app(sockets, readiness))
-        supervisor, violations = Supervisor(), PermissionViolations(later_are_optional=True)
+        violations = PermissionViolations(later_are_optional=True)
         connection = await retry(lambda: enter(open_worker_connection(target, violations)))
+        joined = join(await retry(lambda: _facts(connection)))
+        settings, roles = joined.settings, joined.roles
+        seal = seal_of(settings) if "ocr" in roles else None
         core = await retry(lambda: _agreed_facts(settings, connection, roles, seal))
         blobs = await retry(lambda: enter(_open_blobs(settings, connection, core)))
+        agreement = _Agreement(settings, connection, roles, seal, core)
+        await retry(agreement.follow)
+        host = Host(settings, WORKER, connection, roles)
+        described = await enter(_working(settings, host, blobs, seal, engine, readiness))
+        watch = asyncio.create_task(agreement.watch())
+        stack.callback(watch.cancel)
+        bus = f"NATS at {connection.address}"
+        yield Worker(sockets.url, bus, joined, described, watch)
+
+
+@asynccontextmanager
+async def _working(
+    settings: Settings,
+    host: Host,
+    blobs: Blobs,
+    seal: Seal | None,
+    engine: Engine | None,
+    readiness: "_Readiness",
+) -> AsyncIterator[str]:
+    """Run the parts of a worker host; yields a description of its engines."""
+    connection, supervisor = host.connection, Supervisor()
+    retry = readiness.startup.retry_until_available
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
         ports = WorkerPorts(
             blobs=blobs,
             deadlines=Deadlines(),
+            intakes=host.intakes,
             counts=cluster.KeyValues(connection, cluster.COUNTS),
             answers_for_others=False,
         )
@@ -98,64 +131,73 @@ async def worker(
                 if engine is None
                 else Engines(engine)
             )
-            await engines.engine.check()
             parts |= compose_ocr(settings, connection, ports, engines)
-        if "fetcher" in roles:
+        if "fetcher" in host.intakes:
             parts |= compose_fetcher(settings, connection, connection, ports)
+        health = WorkerHealth(
+            connection,
+            blobs,
+            supervisor,
+            engines.engine if engines else None,
+            settings.engines,
+            disk_guard=_disk_guard(settings),
+            orders=host.orders,
+        )
+        fitness = Fitness(health, host.intakes)
+        await fitness.look()
+        state = engines.state if engines else no_processes
+        parts |= {"fitness": fitness.run}
+        parts |= host.parts(engine=state, problems=lambda: supervisor.problems)
+        await host.orders.look_once()
         for name, run in parts.items():
             await enter(supervisor.running(name, run))
-        converter = engines.engine if engines else None
-        readiness.health = WorkerHealth(connection, blobs, supervisor, converter, settings.engines)
-        watch = asyncio.create_task(_watch(settings, connection, roles, seal, core))
-        stack.callback(watch.cancel)
-        described = describe_engines(settings) if engines else "none"
-        yield Worker(sockets.url, f"NATS at {connection.address}", roles, described, watch)
+        readiness.health = health
+        yield describe_engines(settings) if engines else "none"
+
+
+def _disk_guard(settings: Settings) -> DiskGuard:
+    """Watch the volumes that a worker writes to."""
+    places = {"documents in work": settings.data_dir}
+    if settings.s3 is None and settings.shared_blobs is not None:
+        places[BLOBS] = settings.shared_blobs
+    return DiskGuard(places, settings.reserve_bytes)
 
 
 class _Readiness:
     """What the host waits for; its health from the moment that this is set."""
 
     def __init__(self, startup: Startup) -> None:
-        self._startup = startup
+        self.startup = startup
         self.health: WorkerHealth | None = None
 
     async def __call__(self) -> HealthReport:
         if self.health is not None:
             return await self.health()
-        problem = f"starting: {self._startup.waiting_for}"
+        problem = f"starting: {self.startup.waiting_for}"
         return HealthReport(services={}, healthy=False, problems=[problem])
 
 
 def _bus(settings: Settings) -> Target:
-    """Return where the bus is, and check what can be checked without it."""
+    """Return where the bus is."""
     target = settings.external_bus
     if target is None:
         raise CannotJoin("NATS_URL is not set: the NATS server of the core")
-    if settings.s3_bucket is None and settings.shared_blobs is None:
-        raise CannotJoin(
-            "this host does not share the blobs of the core: set S3_BUCKET (and what belongs to "
-            "it) or ILIOS_SHARED_BLOBS as at the core"
-        )
     return target
 
 
-def _seal(settings: Settings) -> Seal:
-    if settings.seal_key_file is None:
-        raise CannotJoin(
-            "ILIOS_SEAL_KEY_FILE is not set: a copy of the file passwords.key in the core's data "
-            "directory, without which ocr cannot read the passwords of documents"
-        )
-    return Seal(load_key(settings.seal_key_file, settings.data_dir))
+async def _facts(connection: Connection) -> ClusterFacts:
+    body = await cluster.read_facts(connection)
+    if body is None:
+        raise BusUnavailable("no core has started on this bus yet")
+    return cluster_facts.decode(body)
 
 
 async def _agreed_facts(
     settings: Settings, connection: Connection, roles: tuple[Role, ...], seal: Seal | None
 ) -> ClusterFacts:
     """Return the facts of the core, with which the settings of this host agree."""
-    body = await cluster.read_facts(connection)
-    if body is None:
-        raise BusUnavailable("no core has started on this bus yet")
-    core = cluster_facts.decode(body)
+    core = await _facts(connection)
+    cluster_facts.ensure_formats(core)
     cluster_facts.ensure_blobs_shared(settings, core)
     cluster_facts.ensure_agreement(settings, core, converts="ocr" in roles)
     if seal is not None:
@@ -198,26 +240,50 @@ async def _prove_shared(root: Path, connection: Connection, core: ClusterFacts) 
         mark = cluster_facts.decode(body).mark if body is not None else mark
 
 
-async def _watch(
-    settings: Settings,
-    connection: Connection,
-    roles: tuple[Role, ...],
-    seal: Seal | None,
-    core: ClusterFacts,
-) -> None:
-    """Compare the facts of the core again and again: it may start with other settings.
+class _Agreement:
+    """What this host and the core agree about, also when that starts again with other settings."""
 
-    :raises CannotJoin: this host no longer agrees with it.
-    """
-    while True:
-        await asyncio.sleep(FACTS_INTERVAL)
-        try:
-            latest = await _agreed_facts(settings, connection, roles, seal)
-        except BusUnavailable:
-            continue
-        if latest.owner != core.owner:
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        roles: tuple[Role, ...],
+        seal: Seal | None,
+        core: ClusterFacts,
+    ) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._roles = roles
+        self._seal = seal
+        self._core = core
+
+    async def watch(self) -> None:
+        """Compare the facts of the core again and again.
+
+        :raises CannotJoin: this host no longer agrees with it.
+        """
+        while True:
+            await asyncio.sleep(FACTS_INTERVAL)
+            with suppress(BusUnavailable):
+                await self._latest()
+                await self.follow()
+
+    async def follow(self) -> None:
+        """Publish for this core alone. Raises as ``worker_epoch.follow``."""
+        await follow(self._connection, self._core, self._latest)
+
+    async def _latest(self) -> ClusterFacts:
+        """Return the latest facts, with which this host agrees.
+
+        :raises CannotJoin: it does not.
+        :raises BusUnavailable: the bus does not answer.
+        """
+        settings, connection = self._settings, self._connection
+        latest = await _agreed_facts(settings, connection, self._roles, self._seal)
+        if latest.owner != self._core.owner:
             raise CannotJoin("the blobs of the core have another owner: restart this worker")
-        if latest.mark != core.mark:
+        if latest.mark != self._core.mark:
             assert settings.shared_blobs is not None  # a core with a bucket has no mark
             await _prove_shared(settings.shared_blobs, connection, latest)
-            core = latest
+        self._core = latest
+        return latest

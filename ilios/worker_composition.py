@@ -14,7 +14,9 @@ from actors.ocr import Ocr
 from actors.page_events import PagePorts
 from actors.ports import Blobs
 from bus.connection import Connection
+from bus.consumers import Consumer
 from bus.inbox import FinishedUpTo, nothing_finished
+from bus.intake import Intake
 from bus.objects import Objects
 from bus.pages import DraftServer, PagePublisher
 from ilios.engine_composition import Engines
@@ -26,6 +28,8 @@ Parts = Mapping[str, Callable[[], Awaitable[None]]]
 
 Role = Literal["fetcher", "ocr"]
 ROLES: tuple[Role, ...] = ("fetcher", "ocr")
+CONSUMERS: Mapping[Role, Consumer] = {"fetcher": Fetcher.consumer, "ocr": Ocr.consumer}
+Intakes = Mapping[Role, Intake]
 
 DRAFTS_AFTER = 0.25
 """Seconds after which the core answers that there are no pages yet, where another host may have
@@ -41,6 +45,7 @@ class WorkerPorts(Struct, frozen=True, kw_only=True):
 
     blobs: Blobs
     deadlines: Deadlines
+    intakes: Intakes
     ended_floor: FinishedUpTo = nothing_finished
     counts: SharedCounts | None = None
     answers_for_others: bool = True
@@ -64,6 +69,7 @@ def compose_ocr(
         discard_parts=engines.discard_parts,
         pages=PagePorts(PagePublisher(connection).publish, drafts.put, drafts.discard),
         counts=ports.counts,
+        intake=ports.intakes["ocr"],
     )
     alone = ports.counts is None
     server = DraftServer(
@@ -96,5 +102,6 @@ def compose_fetcher(
         deadlines=ports.deadlines,
         ended_floor=ports.ended_floor,
         counts=ports.counts,
+        intake=ports.intakes["fetcher"],
     )
     return {"cancellations for fetcher": cancellations.run, "fetcher": fetcher.run}

@@ -23,7 +23,7 @@ from .documents import (
 )
 from .labels import METADATA_EXPECTED, NO_LABELS, Labels, Metadata, check_metadata
 from .options import NO_OPTIONS, ConversionOptions
-from .requests import PasswordMember, ReferenceMember
+from .requests import PasswordMember, ReferenceMember, Wait
 
 _PRIORITY = Meta(
     description="10 is the most urgent.", extra={"expected": "a whole number from 1 to 10"}
@@ -170,11 +170,33 @@ class DocumentReference(TenantRequest, frozen=True, kw_only=True):
     document_id: Annotated[str, Meta(extra={"code": "invalid_id", "expected": "an id"})]
 
 
+class DocumentStatusRequest(DocumentReference, frozen=True, kw_only=True):
+    """A document whose state is wanted."""
+
+    wait: Wait = 0
+
+
 class BatchReference(TenantRequest, frozen=True, kw_only=True):
     """A batch that was submitted; ``details`` adds each of its documents."""
 
     batch_id: Annotated[str, Meta(extra={"code": "invalid_id", "expected": "an id"})]
     details: Annotated[bool, Meta(extra={"expected": "true or false"})] = False
+    wait: Wait = 0
+
+
+class PagesRequest(DocumentReference, frozen=True, kw_only=True):
+    """A document whose pages are wanted, also while it is converted."""
+
+    since: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**62,
+            description="The `until` of the last answer: only pages that are new or changed "
+            "follow. When the document has ended, all pages follow once more.",
+            extra={"expected": "the until of the last answer"},
+        ),
+    ] = 0
 
 
 _DATE = {"code": "invalid_date", "expected": "a date or a time as text"}

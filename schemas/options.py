@@ -165,11 +165,7 @@ class ConversionOptions(
     @property
     def only_local(self) -> tuple[str, ...]:
         """Names of the options given that only the engine ``local`` has."""
-        return tuple(
-            one.encode_name
-            for one in msgspec.structs.fields(self)
-            if one.name in _ONLY_LOCAL and getattr(self, one.name)
-        )
+        return tuple(name for member, name in _NAMES_ONLY_LOCAL if getattr(self, member))
 
     @property
     def page_ranges(self) -> tuple[PageRange, ...]:
@@ -200,6 +196,7 @@ NO_OPTIONS = ConversionOptions()
 
 _FIELDS = msgspec.structs.fields(ConversionOptions)
 _SUPPORTED = frozenset(one.encode_name for one in _FIELDS)
+_NAMES_ONLY_LOCAL = tuple((one.name, one.encode_name) for one in _FIELDS if one.name in _ONLY_LOCAL)
 _options_decoder = msgspec.json.Decoder(ConversionOptions)
 _members_decoder = msgspec.json.Decoder(dict[str, Raw])
 

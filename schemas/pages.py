@@ -67,3 +67,19 @@ class PageLine(PageResult, frozen=True, kw_only=True, rename="camel", omit_defau
     """
 
     final: bool
+
+
+class DocumentPages(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Pages of a document and its state, one part after the other.
+
+    ``until`` is the ``since`` of the next request; with ``more`` there are further pages. ``error``
+    and ``code`` are the reason of a failure.
+    """
+
+    id: str
+    state: DocumentState
+    until: int
+    more: bool
+    pages: tuple[PageLine, ...]
+    error: str | None = None
+    code: str | None = None

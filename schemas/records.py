@@ -26,6 +26,11 @@ class QueuedDocument(Struct, frozen=True):
     size: int
     engine: EngineName | None = None
 
+    @property
+    def name(self) -> tuple[str, str]:
+        """Its tenant and its id."""
+        return self.tenant, self.document_id
+
 
 class DocumentRecord(Struct, frozen=True, kw_only=True):
     """A document in the state that the applied events give it. Times are UTC.

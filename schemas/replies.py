@@ -256,11 +256,17 @@ class BatchDocument(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class BatchDocumentStatus(BatchDocument, frozen=True, kw_only=True, rename="camel"):
-    """State of one document of a batch; ``error`` and ``code`` are the reason of a failure."""
+    """State of one document of a batch; ``error`` and ``code`` are the reason of a failure.
+
+    ``progress``, ``position`` and ``eta_seconds`` as in the status of a document.
+    """
 
     error: str | None
     code: str | None
     processed_at: Instant | None
+    progress: PageProgress | UnsetType = UNSET
+    position: int | UnsetType = UNSET
+    eta_seconds: int | UnsetType = UNSET
 
 
 class MistralStatus(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -276,6 +282,8 @@ class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     """State of a batch. ``documents`` is left out unless requested.
 
     ``mistral_batch_job_id`` and ``mistral_status`` are there once it was handed over to Mistral.
+    Until its end ``position`` is how many documents of the same tenant go before its first one, and
+    ``eta_seconds`` an estimate of the time until its last one has ended, as far as they are known.
     """
 
     batch_id: str
@@ -285,6 +293,8 @@ class BatchStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     completed_at: Instant | None
     download_url: str | None
     documents: list[BatchDocumentStatus] | UnsetType = UNSET
+    position: int | UnsetType = UNSET
+    eta_seconds: int | UnsetType = UNSET
     mistral_batch_job_id: str | UnsetType = UNSET
     mistral_status: MistralStatus | UnsetType = UNSET
     reference: ClientReference | UnsetType = UNSET

@@ -41,6 +41,21 @@ Boolean = Annotated[
 ]
 """Yes or no as a text of a form or a query."""
 
+MAX_WAIT = 60
+"""Seconds. Proxies give up on an answer after that time, or a little more."""
+
+Wait = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=MAX_WAIT,
+        description=f"Seconds to wait for the end at most, up to {MAX_WAIT}. The answer comes "
+        "as soon as it has ended, and otherwise with the state at the end of the wait.",
+        extra={"expected": f"a whole number of seconds from 0 to {MAX_WAIT}"},
+    ),
+]
+"""How long a client waits for a state that is final."""
+
 MAX_PASSWORD_LENGTH = 255
 """Characters of a password; PDF uses fewer."""
 

@@ -37,6 +37,12 @@ class Node:
         return f"nats://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The pid of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def route(self) -> str:
         """The URL by which other nodes reach this one."""
         return f"nats://127.0.0.1:{self._route_port}"
@@ -81,6 +87,11 @@ class Node:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
+
+    def enter_lame_duck_mode(self) -> None:
+        """Have the process take no more clients, and end half a minute later."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGUSR2)
 
     async def pause(self) -> None:
         """Stop the process until ``resume``; its connections stay open."""

@@ -1,7 +1,7 @@
 """Fakes of ports: they record calls, and answer as a test sets them up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +29,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
-from schemas.replies import DocumentStatus
+from schemas.replies import BatchStatus, DocumentStatus
 from schemas.results import PageResult
 
 SubmissionCallback = Callable[[DocumentSubmitted], Awaitable[None]]
@@ -88,6 +88,7 @@ class FakeLog:
         self.submissions: dict[tuple[str, str], DocumentSubmitted] = {}
         self.batches: dict[tuple[str, str], StoredBatchSubmission] = {}
         self.newest_events: dict[tuple[str, str], NewestEvent] = {}
+        self.earlier_events: dict[tuple[str, str, str], NewestEvent] = {}
         self.error: Exception | None = None
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
@@ -100,10 +101,15 @@ class FakeLog:
             raise self.error
         return self.batches.get((tenant, batch_id))
 
-    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
+    async def newest(
+        self, tenant: str, document_id: str, event_name: str = "*"
+    ) -> NewestEvent | None:
         if self.error is not None:
             raise self.error
-        return self.newest_events.get((tenant, document_id))
+        found = self.newest_events.get((tenant, document_id))
+        if event_name != "*" and (found is None or found.name != event_name):
+            found = self.earlier_events.get((tenant, document_id, event_name))
+        return found
 
     def add(self, event: DocumentSubmitted | BatchSubmitted) -> None:
         if isinstance(event, BatchSubmitted):
@@ -179,9 +185,15 @@ class FakeProgress:
 
     def __init__(self) -> None:
         self.members: dict[str, Any] = {}
+        self.batch_members: dict[str, Any] = {}
 
     async def add_to(self, status: DocumentStatus, document: DocumentRecord) -> DocumentStatus:
         return msgspec.structs.replace(status, **self.members)
+
+    async def add_to_batch(
+        self, status: BatchStatus, batch: BatchRecord, documents: Sequence[DocumentRecord] = ()
+    ) -> BatchStatus:
+        return msgspec.structs.replace(status, **self.batch_members)
 
 
 class FakeEventLog:

@@ -21,11 +21,12 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
 UNIT = DEPLOY / "ilios.service"
+WORKER_UNIT = DEPLOY / "ilios-worker@.service"
 
 
-def composed(dotenv: str) -> Settings:
+def composed(dotenv: str, name: str = "ilios") -> Settings:
     """Return the settings of the container compose starts beside a .env, as compose merges them."""
-    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["ilios"]
+    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"][name]
     environ = dict(
         re.findall(r"(\w+)=(\S+)", re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE)[0])
     )
@@ -59,6 +60,27 @@ def test_dotenv_wins_but_for_where_the_container_listens() -> None:
     assert composed("ILIOS_INSECURE=true\n").engine_processes == 2
 
 
+def test_workers_of_compose_share_blobs_and_key_of_the_core() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    places = {
+        name: dict(volume.split(":")[:2] for volume in services[name]["volumes"])
+        for name in ("ilios", "worker")
+    }
+    shared = "NATS_URL=nats://nats:4222\nILIOS_SHARED_BLOBS=/var/lib/ilios/blobs\n"
+    core, worker = (
+        composed(f"API_KEY=a-key-of-enough-letters\n{shared}"),
+        composed(shared, "worker"),
+    )
+    assert places["ilios"]["blobs"] == places["worker"]["blobs"] == str(core.shared_blobs)
+    assert worker.shared_blobs == core.shared_blobs
+    assert worker.seal_key_file is not None
+    assert str(worker.seal_key_file.parent) == places["worker"]["data"]
+    assert services["worker"]["command"] == ["run", "fetcher", "ocr"]
+    assert not services["worker"]["ports"]
+    assert {services[name]["profiles"][0] for name in ("worker", "nats")} == {"workers"}
+    assert "profiles" not in services["ilios"], "one machine needs neither"
+
+
 async def test_container_health_asks_whether_it_lives_not_whether_it_is_ready() -> None:
     (words,) = re.findall(r"^HEALTHCHECK .*?CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
     _, *command = json.loads(words)
@@ -85,10 +107,11 @@ async def test_container_health_asks_whether_it_lives_not_whether_it_is_ready() 
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on PATH")
-def test_systemd_can_read_the_unit(tmp_path: Path) -> None:
-    copy = tmp_path / UNIT.name
+@pytest.mark.parametrize("unit", [UNIT, WORKER_UNIT], ids=lambda unit: unit.name)
+def test_systemd_can_read_the_unit(unit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / unit.name.replace("@", "@1")
     # The command of the unit is not installed on this machine.
-    copy.write_text(UNIT.read_text().replace("/opt/ilios/bin/ilios", sys.executable))
+    copy.write_text(unit.read_text().replace("/opt/ilios/bin/ilios", sys.executable))
     found = subprocess.run(
         ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
     )
@@ -103,3 +126,21 @@ def test_the_steps_of_installing_name_what_the_unit_uses() -> None:
         assert path in steps
     for step in ("--require-hashes", "deploy/ilios.service", "daemon-reload", "enable --now"):
         assert step in steps
+
+
+@pytest.mark.skipif(shutil.which("hadolint") is None, reason="no hadolint on PATH")
+def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
+    found = subprocess.run(
+        ["hadolint", str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_the_worker_unit_differs_from_that_of_the_service_in_what_it_runs() -> None:
+    def hardening(unit: Path) -> set[str]:
+        lines = unit.read_text().splitlines()
+        return {
+            line for line in lines if re.match(r"(Protect|Restrict|Private|System|No|Cap)", line)
+        }
+
+    assert hardening(WORKER_UNIT) == hardening(UNIT)

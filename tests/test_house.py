@@ -98,7 +98,10 @@ def test_every_way_to_install_asks_for_hashes() -> None:
 
 
 SHUT_IN = {
-    "deploy/Dockerfile": ("USER 10001:10001", "RUN install -d -o ilios -g ilios -m 0700 data"),
+    "deploy/Dockerfile": (
+        "USER 10001:10001",
+        "RUN install -d -o ilios -g ilios -m 0700 data blobs",
+    ),
     "deploy/compose.yaml": (
         *("read_only: true", "cap_drop: [ALL]", "- no-new-privileges:true"),
         *("pids_limit: 512", "mem_limit: 5g", "- /tmp:size=1g", '- "127.0.0.1:1337:1337"'),

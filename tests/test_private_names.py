@@ -121,6 +121,7 @@ KNOWN = (
         "2.16",
         frozenset(
             {
+                "_attempt_reconnect",
                 "_build_message",
                 "_error_cb",
                 "_flush_pending",

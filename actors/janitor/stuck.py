@@ -7,6 +7,7 @@ a fetcher. Its last event is then published again, or ``fetched`` where its orig
 after several times without success it fails.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -70,7 +71,11 @@ class StuckDocuments:
         queries: MaintenanceQueries,
         consumers: StageConsumers,
         stuck_after: timedelta = STUCK_AFTER,
+        *,
+        takes_work: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``takes_work`` tells whether the workers of this process want any."""
+        self._takes_work = takes_work
         self._publisher = publisher
         self._log = event_log
         self._ack_floors = ack_floors
@@ -122,7 +127,8 @@ class StuckDocuments:
         return floors
 
     async def _is_deserted(self, durable: str, now: datetime) -> bool:
-        if await self._ack_floors.has_workers(durable):
+        # Workers that are paused exist, and request nothing.
+        if not self._takes_work() or await self._ack_floors.has_workers(durable):
             self._deserted_since.pop(durable, None)
             return False
         return now - self._deserted_since.setdefault(durable, now) >= self._stuck_after

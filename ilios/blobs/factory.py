@@ -19,6 +19,7 @@ from actors.ports import BlobNotFound, Blobs, StorageMismatch
 from ilios.blobs.caching import CachingBlobs
 from ilios.blobs.layout import SHARDS, blob_path
 from ilios.blobs.local import LocalBlobs
+from ilios.blobs.move_record import read_record
 from ilios.blobs.s3 import S3Config, SharingHost
 from ilios.secret import load_or_create_secrets
 
@@ -87,10 +88,10 @@ async def open_blobs(
         async with LocalBlobs.open(root) as local:
             yield local
         return
-    if await asyncio.to_thread(has_blobs, data_dir / LOCAL_DIR):
+    if await asyncio.to_thread(_has_unmoved_blobs, data_dir):
         log.warning(
-            "blobs in the data directory are not used: copy them into the bucket, or run without "
-            "S3_BUCKET",
+            "blobs in the data directory are not used: stop, and move them with `ilios blobs move "
+            "--to s3`, or run without S3_BUCKET",
             directory=str(data_dir / LOCAL_DIR),
         )
     store = await asyncio.to_thread(_load_s3_store)
@@ -122,6 +123,23 @@ async def open_bucket_of(owner: str, s3: S3Config, data_dir: Path) -> AsyncItera
         yield recent
 
 
+@asynccontextmanager
+async def open_bucket_to_fill(
+    s3: S3Config, data_dir: Path, host: SharingHost | None
+) -> AsyncIterator[Blobs]:
+    """Open a bucket that gets all blobs of a data directory, and adopt it.
+
+    What is read from it was sent by the bucket, as nothing is cached.
+
+    :raises StorageForeign: the blobs there have another owner.
+    :raises StorageUnavailable: the bucket is unusable; the message names the setting to change.
+    """
+    store = await asyncio.to_thread(_load_s3_store)
+    copies = blob_directory(s3, data_dir)
+    async with store.open(s3, copies, load_owner(data_dir), adopt=True, host=host) as bucket:
+        yield bucket
+
+
 def load_owner(data_dir: Path) -> str:
     """Return the id of the owner of the blobs, created where it is missing.
 
@@ -146,6 +164,10 @@ def _load_s3_store() -> _StoreFactory:
 
 def _new_owner() -> OwnerId:
     return OwnerId(secrets.token_hex(16))
+
+
+def _has_unmoved_blobs(data_dir: Path) -> bool:
+    return read_record(data_dir) is None and has_blobs(data_dir / LOCAL_DIR)
 
 
 def has_blobs(root: Path) -> bool:

@@ -267,6 +267,23 @@ def remove_session(session: Path, lock: int) -> None:
     os.close(lock)
 
 
+def count_sessions(tmp: Path) -> int:
+    """Return the number of sessions of running processes in ``tmp``; blocks."""
+    found = 0
+    for session in tmp.iterdir() if tmp.is_dir() else ():
+        try:
+            lock = os.open(session / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found += 1
+        finally:
+            os.close(lock)
+    return found
+
+
 def sweep_sessions(tmp: Path, older_than: float) -> int:
     """Remove dead sessions of which every file is older than so many seconds.
 

@@ -45,14 +45,14 @@ _CHANNELS: Mapping[str, Channel] = {SUBMIT: "submit", BATCH: "batch", CONVERT: "
 _ACCEPTED = (200, 202, 422)
 
 
-async def publish(data_dir: Path, document_id: str, sample: SampleDocument) -> bool:
+async def publish(operator_url: Path, document_id: str, sample: SampleDocument) -> bool:
     """Submit a document by the bus; returns whether the log has acknowledged it.
 
     Repeated with the same id it is one submission.
     """
     try:
         # Read each time: the address changes with each start of the service.
-        url = (data_dir / "nats" / "operator.url").read_text().strip()
+        url = (await asyncio.to_thread(operator_url.read_text)).strip()
         async with connect(url, name="chaos") as connection:
             event = DocumentSubmitted(
                 document_id=document_id,
@@ -127,13 +127,13 @@ class Workload:
         self,
         client: HttpClient,
         record: RunRecord,
-        data_dir: Path,
+        operator_url: Path,
         seed: int,
         max_accepted: Callable[[], int],
     ) -> None:
         self._http = client
         self._record = record
-        self._data_dir = data_dir
+        self._operator_url = operator_url
         self._max_accepted = max_accepted
         self._random = random.Random(seed)  # noqa: S311  # it is to be repeatable, not secret
         self._run_id = f"{seed}-{new_id()}"
@@ -241,7 +241,7 @@ class Workload:
     async def _submit_by_bus(self) -> None:
         samples, name = self._new_samples(), new_id()
         with self._submitting(samples, "bus") as (submission,):
-            while not await publish(self._data_dir, name, samples[0]):
+            while not await publish(self._operator_url, name, samples[0]):
                 self._http.activities.attempt("publish")
                 self._http.activities.result("not acknowledged")
                 await asyncio.sleep(RETRY_PAUSE)  # nothing signals when the bus is back

@@ -11,9 +11,9 @@ Between two faults the service is ready again and a document was accepted or has
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from msgspec import Struct
 
@@ -41,25 +41,36 @@ _KILL_WEIGHTS: Mapping[Target, int] = {
     "engine": 3,
     "all": 2,
 }
+_SINGLE: tuple[str, ...] = get_args(Target)
 _PAUSE_TARGETS: tuple[Target, ...] = ("service", "edge", "nats-server", "engine")
+
+
+KILLS: Mapping[str, int] = {"kill": 1, "kill twice": 2}
+"""The actions that kill, and how often."""
+
+HostTarget = Literal["core", "worker", "node", "leader", "our node", "two nodes", "store"]
+"""What a service on several hosts has besides; ``our node`` is the one the core is connected to."""
+HostAction = Literal["cut", "isolate", "slow", "step down", "lame duck", "restart"]
+"""``isolate`` cuts a node off from the other nodes, and not from its clients."""
 
 
 class Fault(Struct, frozen=True):
     """A kill, a pause, or a kill with a second one while the service starts. Times are seconds.
 
-    ``duration`` is that of the pause, or from the start to the second kill.
+    ``duration`` is that of the pause or cut, from the start to the second kill, or how long a
+    killed worker or node is away.
     """
 
     progress: int
-    target: Target
-    action: Literal["kill", "pause", "kill twice"] = "kill"
+    target: Target | HostTarget
+    action: Literal["kill", "pause", "kill twice"] | HostAction = "kill"
     delay: float = 0.0
     duration: float = 0.0
 
     @property
     def kills(self) -> int:
         """The number of kills."""
-        return {"kill": 1, "pause": 0, "kill twice": 2}[self.action]
+        return KILLS.get(self.action, 0)
 
     def __str__(self) -> str:
         match self.action:
@@ -67,6 +78,10 @@ class Fault(Struct, frozen=True):
                 return f"{self.target} paused for {self.duration:.1f} s"
             case "kill twice":
                 return f"{self.target} killed, and again while it starts"
+            case "cut" | "isolate" | "slow":
+                return f"{self.target} {self.action} for {self.duration:.1f} s"
+            case "step down" | "lame duck" | "restart":
+                return f"{self.target} {self.action}"
         return f"{self.target} killed"
 
 
@@ -87,6 +102,11 @@ def plan(documents: int, kills: int, seed: int) -> list[Fault]:
     kill = next((at for at, fault in enumerate(faults) if fault.kills), 0)
     if faults and faults[-1].action == "pause":
         faults[kill], faults[-1] = faults[-1], faults[kill]
+    return spread(faults, documents, rng)
+
+
+def spread(faults: Sequence[Fault], documents: int, rng: random.Random) -> list[Fault]:
+    """Return the faults, each due at random within its own stretch of the progress."""
     stretch = 2 * documents * LAST_SHARE / max(1, len(faults))
     return [
         Fault(
@@ -139,7 +159,7 @@ class InjectedFault(Struct, frozen=True):
     """
 
     fault: Fault
-    target: Target
+    target: Target | HostTarget
     at: float
     restarted_after: float | None = None
     recovered_after: float | None = None
@@ -180,7 +200,7 @@ class FaultInjector:
         """When the last fault was over; None before the first."""
         return self.injected[-1].at if self.injected else None
 
-    async def inject_all(self, faults: list[Fault]) -> None:
+    async def inject_all(self, faults: Sequence[Fault]) -> None:
         """Inject all faults in their order.
 
         :raises Stalled: there is no progress up to the next fault.
@@ -245,17 +265,20 @@ class FaultInjector:
         """Whether there can be no more progress: the last document may end just before a fault."""
         return self._work.done() and not self._record.unfinished
 
-    async def _hit(self, fault: Fault) -> tuple[Target, float]:
+    async def _hit(self, fault: Fault) -> tuple[Target | HostTarget, float]:
         """Hit the target as soon as it exists; after a while, the service instead."""
         target, deadline = fault.target, time.monotonic() + self._found_within
         while True:
             try:
                 at = time.monotonic()
-                if fault.action == "pause":
-                    await self._service.pause(target, fault.duration)
+                single = cast("Target", target)
+                if target not in _SINGLE or fault.action not in ("pause", *KILLS):
+                    at = await self._service.disturb(target, fault.action, fault.duration)
+                elif fault.action == "pause":
+                    await self._service.pause(single, fault.duration)
                     at = time.monotonic()
                 else:
-                    await self._service.kill(target)
+                    await self._service.kill(single)
                 self.awaiting_progress = False
                 return target, at
             except NoSuchProcess:

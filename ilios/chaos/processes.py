@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from ilios.blobs.local import LocalBlobs
 from ilios.runtime.child_signals import send_signal
 from ilios.runtime.parent_death import die_with_parent
 
@@ -23,10 +24,12 @@ READY_TIMEOUT = 60.0  # seconds; a start takes one on an idle machine
 STOP_TIMEOUT = 30.0  # seconds; the service promises fifteen
 EXIT_TIMEOUT = 10.0  # seconds until killed processes are gone
 POLL_INTERVAL = 0.02  # seconds
+BLOB_PAGE = 1000  # blobs listed at once
 LOG_TAIL_LINES = 12  # enough for the reason why a service does not start
 
 Target = Literal["service", "edge", "nats-server", "engine", "all"]
 
+LOSS_EVENT = '"event":"events lost"'
 SERVE = ("-m", "ilios", "serve")
 NATS_SERVER, ENGINE, EDGE = "nats-server", "ilios.engines.local.child", "ilios.edge_process"
 """Parts of the command lines by which the children of a service are recognised."""
@@ -109,11 +112,15 @@ class ServiceProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
                 start_new_session=True,  # Ctrl-C on the terminal is for us, who clean up
-                preexec_fn=die_with_parent,  # a `kill -9` of ours must not leave a service running
+                preexec_fn=self.prepare_child,
             )
         finally:
             if stderr is not None:
                 stderr.close()
+
+    def prepare_child(self) -> None:
+        """Prepare the child before it becomes the service: runs between fork and exec."""
+        die_with_parent()  # a `kill -9` of ours must not leave a service running
 
     async def wait_until_ready(self) -> None:
         """Wait until the service prints its URL. Errors as ``start``."""
@@ -167,6 +174,13 @@ class ServiceProcess:
         finally:
             _send(pids, signal.SIGCONT)
 
+    async def disturb(self, target: str, action: str, seconds: float) -> float:
+        """Play a fault that only a service on several hosts can have; returns when it was over.
+
+        Errors as ``pids``.
+        """
+        raise NoSuchProcess(f"{target}: {action} for {seconds} s")
+
     async def stop(self) -> int:
         """Send SIGTERM and return the exit code; after ``STOP_TIMEOUT`` everything is killed."""
         process = self._started
@@ -195,8 +209,9 @@ class IsolatedService(ServiceProcess):
     below ``directory``, and that of no other process does.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: str) -> None:
         self.data = directory / "data"
+        self.operator_url = self.data / "nats" / "operator.url"
         self._scratch = directory / "tmp"
         search = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         # No other setting of the shell: the defaults are put to the test.
@@ -208,6 +223,7 @@ class IsolatedService(ServiceProcess):
             "ILIOS_NATS_PORT": "0",
             "ILIOS_DATA_DIR": str(self.data),
             "ILIOS_LOG_FORMAT": "json",
+            **settings,
         }
         super().__init__(environ, directory=directory, log=directory / "service.log")
 
@@ -215,6 +231,21 @@ class IsolatedService(ServiceProcess):
         """Start the service without waiting until it is ready."""
         self._scratch.mkdir(exist_ok=True)
         await super().spawn()
+
+    async def blob_keys(self) -> AsyncIterator[str]:
+        """Yield the key of each stored blob."""
+        async with LocalBlobs.open(self.data / "blobs") as blobs:
+            async for key in keys_of(blobs):
+                yield key
+
+    def ended_by_themselves(self) -> list[str]:
+        """Return the processes besides the service that ended although they were not killed."""
+        return []
+
+    def false_alarms(self) -> list[str]:
+        """Return what the service has reported as lost from the log, which no fault takes."""
+        log = self.log.read_text(errors="replace") if self.log and self.log.exists() else ""
+        return [line for line in log.splitlines() if LOSS_EVENT in line]
 
     async def leftover_processes(self, within: float = EXIT_TIMEOUT) -> list[str]:
         """Wait until its processes are gone; return the pid and command of each that is not."""
@@ -246,6 +277,17 @@ class IsolatedService(ServiceProcess):
                     environ = (entry / "environ").read_bytes()
                     if any(mark in environ for mark in marks):
                         yield int(entry.name)
+
+
+async def keys_of(blobs: LocalBlobs) -> AsyncIterator[str]:
+    """Yield the key of each blob."""
+    position = None
+    while True:
+        page, position = await blobs.list_page("", position, BLOB_PAGE)
+        for blob in page:
+            yield blob.key
+        if position is None:
+            return
 
 
 def command_line(pid: int) -> str:

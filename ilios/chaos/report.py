@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from ilios.chaos.plan import InjectedFault
+from ilios.chaos.plan import KILLS, InjectedFault
 from ilios.chaos.record import RunRecord, Violation
 from ilios.chaos.verify import VIOLATION_KINDS, unaccepted_documents
 from ilios.database.recovery.audit import Audit
@@ -40,6 +40,7 @@ class Report(Struct, frozen=True, kw_only=True):
     seed: int
     kills: int
     pauses: int
+    others: int = 0
     elapsed: float
     accepted: int
     completed: int
@@ -117,8 +118,9 @@ def on_after(injected: Sequence[InjectedFault]) -> dict[str, Percentiles]:
     seconds: dict[str, list[float]] = {}
     for one in injected:
         if one.recovered_after is not None:
-            paused = " paused" if one.fault.action == "pause" else ""
-            seconds.setdefault(f"{one.target}{paused}", []).append(one.recovered_after)
+            done = {"pause": " paused"} | dict.fromkeys(KILLS, "")
+            action = done.get(one.fault.action, f" {one.fault.action}")
+            seconds.setdefault(f"{one.target}{action}", []).append(one.recovered_after)
     return {name: found for name in sorted(seconds) if (found := percentiles(seconds[name]))}
 
 
@@ -136,7 +138,7 @@ def landed(record: RunRecord, audit: Audit) -> dict[str, int]:
 def render(report: Report) -> str:
     """Return the report as text for a terminal."""
     lines = [
-        f"{report.kills} kills and {report.pauses} pauses in {report.elapsed:.0f} s",
+        _faults(report),
         "",
         _row("accepted", report.accepted),
         _row("  completed", report.completed),
@@ -167,6 +169,11 @@ def render(report: Report) -> str:
         f"{'from the last fault to the end':<{_WIDTH}}{report.ends_after or '-'}  {late} {bars}"
     )
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _faults(report: Report) -> str:
+    others = f" and {report.others} other faults" if report.others else ""
+    return f"{report.kills} kills and {report.pauses} pauses{others} in {report.elapsed:.0f} s"
 
 
 def _row(what: str, count: int, more: str = "") -> str:

@@ -5,16 +5,15 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from ilios.blobs.local import LocalBlobs
 from ilios.chaos import report as reporting
 from ilios.chaos.clients import Workload, poll, poll_all
 from ilios.chaos.http_client import HttpClient, open_client
-from ilios.chaos.plan import FaultInjector, Stalled, max_accepted, plan
+from ilios.chaos.plan import KILLS, Fault, FaultInjector, Stalled, max_accepted, plan
 from ilios.chaos.processes import IsolatedService
 from ilios.chaos.record import RunRecord, Violation
 from ilios.chaos.report import Report
@@ -27,19 +26,23 @@ PROGRESS_INTERVAL = 5.0  # seconds between lines of progress
 POLL_INTERVAL = 0.05  # seconds
 SETTLE_FACTOR = 4  # times ``within``: a late document is distinguished from a stuck one
 READ_BACK_TIMEOUT = 900.0  # seconds for settling and reading everything
-BLOB_PAGE = 1000  # blobs listed at once
 MORE_DOCUMENTS, MORE_ROUNDS = 6, 20
 """Documents of a further round of clients, and the rounds after which they give up."""
 
 
 class Trial(Struct, frozen=True, kw_only=True):
-    """The parameters of a run. All documents must end ``within`` seconds of the last fault."""
+    """The parameters of a run. All documents must end ``within`` seconds of the last fault.
+
+    With ``hosts`` there are so many of workers, and NATS nodes; ``kills`` are faults of all kinds.
+    """
 
     documents: int
     kills: int
     seed: int
     clients: int = 8
     within: float = 30.0
+    hosts: int = 0
+    nodes: int = 0
 
 
 async def run_trial(
@@ -47,8 +50,11 @@ async def run_trial(
     service: IsolatedService,
     notify: Callable[[str], None],
     is_enough: Callable[[], bool] = lambda: True,
+    planned: Sequence[Fault] | None = None,
 ) -> Report:
     """Run a trial with a service in an empty directory; no process is left, whatever happens.
+
+    ``planned`` are the faults, if they are not those of a single service.
 
     ``notify`` is given a line of progress now and then. While it is not enough, the clients submit
     more than the documents of the trial, a few whenever all others have ended.
@@ -62,11 +68,16 @@ async def run_trial(
         notify(f"seed {trial.seed}: the service is up, {trial.documents} documents follow")
         async with open_client(service) as client:
             run = _Run(trial, service, client, notify, is_enough)
-            injector = await run.inject_faults()
+            faults = plan(trial.documents, trial.kills, trial.seed) if planned is None else planned
+            injector = await run.inject_faults(faults)
             readback, now = await _with_service_up(injector, run.read_back(injector.last_at))
         record = run.record
         if (code := await service.stop()) != 0:
             record.add_violation("ended by itself", "service", f"it stopped with code {code}")
+        for process in service.ended_by_themselves():
+            record.add_violation("ended by itself", process, "although it was not killed")
+        for line in service.false_alarms():
+            record.add_violation("false alarm", "log", line)
         for process in await service.leftover_processes():
             record.add_violation("left running", process.partition(" ")[0], process)
         audit = await _read_audit(service)
@@ -105,21 +116,22 @@ class _Run:
         self._client = client
         self._notify = notify
 
-    async def inject_faults(self) -> FaultInjector:
+    async def inject_faults(self, planned: Sequence[Fault]) -> FaultInjector:
         """Run the clients and inject the faults, until both are done."""
         trial, record = self._trial, self.record
-        planned = plan(trial.documents, trial.kills, trial.seed)
 
         def max_accepted_now() -> int:
             ended = record.ended if injector.awaiting_progress else 0
             return max_accepted(self._wanted, len(planned), len(injector.injected), ended)
 
-        workload = Workload(self._client, record, self._service.data, trial.seed, max_accepted_now)
+        workload = Workload(
+            self._client, record, self._service.operator_url, trial.seed, max_accepted_now
+        )
         working = asyncio.create_task(self._submit(workload), name="clients")
         injector = FaultInjector(self._service, record, working, self._client.activities)
         rng = random.Random(trial.seed)  # noqa: S311  # it chooses which documents are polled
         async with _background(
-            working, self._notify_progress(injector), poll(self._client, record, rng)
+            working, self._notify_progress(injector, len(planned)), poll(self._client, record, rng)
         ):
             await injector.inject_all(planned)
             await injector.wait_until(working.done)
@@ -167,14 +179,14 @@ class _Run:
         # A status is completed with the documents, also before the aggregator records it.
         return all((await _read_audit(self._service)).batches.values())
 
-    async def _notify_progress(self, injector: FaultInjector) -> None:
+    async def _notify_progress(self, injector: FaultInjector, faults: int) -> None:
         began, record = time.monotonic(), self.record
         while True:
             await asyncio.sleep(PROGRESS_INTERVAL)
             last = f", the last: {injector.injected[-1].fault}" if injector.injected else ""
             self._notify(
                 f"{time.monotonic() - began:4.0f} s  {len(record.documents)} accepted, "
-                f"{record.ended} ended, {injector.kills} of {self._trial.kills} kills{last}"
+                f"{record.ended} ended, {len(injector.injected)} of {faults} faults{last}"
             )
 
 
@@ -225,13 +237,7 @@ async def _read_audit(service: IsolatedService) -> Audit:
 async def _count_orphans(service: IsolatedService, audit: Audit) -> int:
     """Count the blobs that no row refers to."""
     referred = {key for row in audit.documents.values() for key in row.keys}
-    found, position = 0, None
-    async with LocalBlobs.open(service.data / "blobs") as blobs:
-        while True:
-            page, position = await blobs.list_page("", position, BLOB_PAGE)
-            found += sum(blob.key not in referred for blob in page)
-            if position is None:
-                return found
+    return len([key async for key in service.blob_keys() if key not in referred])
 
 
 def _report(
@@ -251,6 +257,7 @@ def _report(
         seed=trial.seed,
         kills=injector.kills,
         pauses=sum(one.fault.action == "pause" for one in injector.injected),
+        others=sum(one.fault.action not in ("pause", *KILLS) for one in injector.injected),
         elapsed=elapsed,
         accepted=len(record.documents),
         completed=sum(row.state == "completed" for row in rows),

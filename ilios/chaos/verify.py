@@ -29,6 +29,7 @@ VIOLATION_KINDS = {
     "regressed": "a final state that a client has read has changed",
     "miscounted": "a batch's figures are not those of its documents",
     "answered wrongly": "an answer that no fault explains",
+    "false alarm": "events of the log are reported as lost, and are not",
     "ended by itself": "the service ended although it was not killed",
     "left running": "a process that outlives the service",
     "database damaged": "SQLite's integrity check complains",

@@ -1,7 +1,6 @@
 """``ilios dead``: lists, shows, requeues and drops dead letters."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -10,24 +9,11 @@ import msgspec
 from bus.connection import Connection
 from bus.dead_letters import CannotRequeue, DeadLetter, DeadLetterStore, requeue
 from bus.errors import BusFull, BusUnavailable, EventTooLarge
-from ilios.cli import ExitCode, command, printing
-from ilios.nats.access import operator_connection
-from ilios.nats.server import BusDidNotStart
-from ilios.runtime.locks import AlreadyInUse, CannotLock
-from ilios.secret import SecretsDamaged
-from ilios.settings.settings import Settings
+from ilios.cli import ExitCode, printing
+from ilios.cli.on_bus import run_on_bus
 from ilios.visible import visible, visible_json
 
 SHOWN_REASON = 60  # characters in the list
-
-_NO_BUS = (
-    AlreadyInUse,
-    BusDidNotStart,
-    BusUnavailable,
-    CannotLock,
-    OSError,
-    SecretsDamaged,
-)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,21 +41,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List, show, requeue or drop dead letters; returns the exit code."""
-
-    def work(settings: Settings) -> int:
-        if settings.nats_url is None:
-            command.claim_data(settings)
-        return asyncio.run(_run(settings, options))
-
-    return command.run_on_data(work, cannot_start=_NO_BUS)
+    return run_on_bus(lambda connection: _run(connection, options))
 
 
-async def _run(settings: Settings, options: argparse.Namespace) -> int:
-    async with operator_connection(settings) as connection:
-        dead_letters = DeadLetterStore(connection)
-        if options.what == "list":
-            return await _list(dead_letters.iterate(options.tenant or "*"), as_json=options.json)
-        return await _apply_to_each(dead_letters, options, _ACTIONS[options.what], connection)
+async def _run(connection: Connection, options: argparse.Namespace) -> int:
+    dead_letters = DeadLetterStore(connection)
+    if options.what == "list":
+        return await _list(dead_letters.iterate(options.tenant or "*"), as_json=options.json)
+    return await _apply_to_each(dead_letters, options, _ACTIONS[options.what], connection)
 
 
 async def _list(letters: AsyncIterator[DeadLetter], *, as_json: bool) -> int:

@@ -25,7 +25,7 @@ from ilios.blobs.factory import blob_directory, probe_bucket
 from ilios.blobs.s3 import S3Config
 from ilios.data_directory import NewerData, check_version, refuse_foreign_database
 from ilios.database.foreign import ForeignDatabase
-from ilios.passwords.key import check_key
+from ilios.passwords.key import check_key, load_key
 from ilios.runtime.disk_space import MIN_FREE_FILES, Volume
 from ilios.secret import SecretsDamaged
 from ilios.settings.settings import MIB, Settings
@@ -136,9 +136,14 @@ def _check_database(path: Path) -> Iterator[Finding]:
 
 def _check_seal_key(settings: Settings) -> Iterator[Finding]:
     try:
+        if settings.sealing_key is not None:
+            load_key(None, settings.data_dir, settings.sealing_key)
+            yield ok("ILIOS_SEALING_KEY: it is a key")
+            return
         path = check_key(settings.seal_key_file, settings.data_dir)
     except SecretsDamaged as error:
-        yield problem(f"ILIOS_SEAL_KEY_FILE: {error}")
+        named = "" if settings.sealing_key is not None else "ILIOS_SEAL_KEY_FILE: "
+        yield problem(f"{named}{error}")
         return
     if path is not None and settings.seal_key_file is not None:
         yield ok(f"ILIOS_SEAL_KEY_FILE: {path} holds a key")

@@ -157,6 +157,8 @@ def _old_database(report: RebuildReport) -> Iterator[str]:
         yield f"old        damaged: {report.old_fault}"
     elif report.equal:
         yield "old        sound, and equal row by row"
+    elif report.is_sound and not report.is_behind:
+        yield "old        sound; it lacks rows that earlier versions did not store"
     elif report.is_sound:
         yield "old        sound; it is behind the log, which the service catches up with"
     else:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from typing import cast
 
 import structlog
@@ -15,6 +16,7 @@ from ilios import __version__, logs
 from ilios.cli import ExitCode, printing
 from ilios.cli.until_signal import Stop, until_signal
 from ilios.cluster_facts import CannotJoin
+from ilios.joining import Join, as_set
 from ilios.listening import CannotListen
 from ilios.runtime import event_loop, process_settings
 from ilios.runtime.locks import AlreadyInUse, CannotLock
@@ -56,12 +58,27 @@ def run(options: argparse.Namespace) -> int:
     """Work until SIGINT, SIGTERM or SIGHUP; returns the exit code."""
     environ.add_env_file(os.environ, environ.ENV_FILE)
     settings = environ.from_environ(os.environ)
-    logs.set_up(settings.log_level, settings.log_format)
-    for warning in environ.warnings(os.environ):
-        log.warning(warning)
     chosen = cast("list[Role]", options.roles)
+    roles = tuple(one for one in ROLES if one in chosen)
+    return work(settings, lambda: as_set(settings, roles), environ.warnings(os.environ))
+
+
+def work(
+    settings: Settings,
+    decide: Callable[[], Join],
+    warnings: list[str],
+    *,
+    joins_again: bool = False,
+) -> int:
+    """Run the workers of this host until a signal stops them; returns the exit code.
+
+    With ``joins_again`` a core that no longer agrees with this host is joined with what it now has.
+    """
+    logs.set_up(settings.log_level, settings.log_format)
+    for warning in warnings:
+        log.warning(warning)
     try:
-        event_loop.run(_work(settings, tuple(one for one in ROLES if one in chosen)))
+        event_loop.run(_work(settings, decide(), joins_again=joins_again))
     except _CANNOT_START as error:
         print(f"ilios cannot start: {error}", file=sys.stderr)
         return ExitCode.CANNOT_START
@@ -75,12 +92,20 @@ def run(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-async def _work(settings: Settings, roles: tuple[Role, ...]) -> None:
-    async with until_signal() as stop, worker(settings, roles) as running:
-        stop.started()
-        process_settings.freeze_objects()
-        printing.write_stdout(banner(settings, running))
-        await _wait_for_end(stop, running)
+async def _work(settings: Settings, join: Join, *, joins_again: bool) -> None:
+    async with until_signal() as stop:
+        while not stop.is_set:
+            async with worker(settings, join) as running:
+                stop.started()
+                process_settings.freeze_objects()
+                printing.write_stdout(banner(running))
+                try:
+                    await _wait_for_end(stop, running)
+                except CannotJoin as error:
+                    if not joins_again:
+                        raise
+                    log.warning("joining again", reason=str(error))
+                    stop.starting()
 
 
 async def _wait_for_end(stop: Stop, running: Worker) -> None:
@@ -97,18 +122,22 @@ async def _wait_for_end(stop: Stop, running: Worker) -> None:
         running.disagreement.result()
 
 
-def banner(settings: Settings, running: Worker) -> str:
+def banner(running: Worker) -> str:
     """Return where everything is, on one screen."""
+    joined = running.joined
+    settings = joined.settings
     place = settings.s3
     blobs = f"bucket {place.bucket} at {place.location}" if place else str(settings.shared_blobs)
     lines = [
-        f"ilios {__version__} works: {', '.join(running.roles)}",
+        f"ilios {__version__} works: {', '.join(joined.roles)} on {settings.name}",
         "",
         f"  HTTP     {running.url}  (/livez, /readyz)",
         f"  blobs    {blobs}",
         f"  engine   {running.engine}",
         f"  bus      {running.bus}",
+        *([f"  as core  {', '.join(joined.adopted)}"] if joined.adopted else []),
         "",
+        *([joined.note, ""] if joined.note else []),
         "Ctrl-C stops it; what it has in hand goes to others.",
         "",
     ]

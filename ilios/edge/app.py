@@ -36,7 +36,6 @@ from ilios.edge import (
     upload_urls,
     uploads,
     usage,
-    waits,
 )
 from ilios.edge.client_slots import ClientSlots
 from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Limits
@@ -98,9 +97,6 @@ def make_app(edge: Edge) -> web.Application:
         limits.max_uploads, limits.upload_slot_timeout, multi_tenant=multi_tenant
     )
     app[archives.ARCHIVE_SLOTS] = FairSemaphore(archives.MAX_OPEN)
-    app[waits.WAIT_SLOTS] = ClientSlots(
-        limits.max_connections // waits.CONNECTION_SHARE, multi_tenant=multi_tenant
-    )
     app[hang_ups.HANG_UPS] = hang_ups.HangUps(edge)
     app[SEALER] = Sealer(edge.signer.derive_key("events"))
     app[FEED] = Feed(edge.events, ClientSlots(limits.max_listeners, multi_tenant=multi_tenant))

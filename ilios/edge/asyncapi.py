@@ -17,7 +17,7 @@ from schemas.documents import (
     DocumentRejected,
     DocumentSubmitted,
 )
-from schemas.pages import DraftsReply, PageConverted, PagesRequested
+from schemas.pages import PageConverted
 
 BUS_DESCRIPTION = """\
 Documents in, Markdown out, by events on NATS JetStream: JSON, one event per message.
@@ -35,31 +35,16 @@ are refused.
 
 
 class Channel(NamedTuple):
-    """A type of event that clients publish or subscribe to, and a sentence about it.
-
-    ``reply`` is the type of the answer to a request.
-    """
+    """A type of event that clients publish or subscribe to, and a sentence about it."""
 
     event: type[Struct]
     action: Literal["receive", "send"]
     summary: str
-    reply: type[Struct] | None = None
-
-    @property
-    def messages(self) -> tuple[type[Struct], ...]:
-        """The types of the messages on the channel."""
-        return (self.event,) if self.reply is None else (self.event, self.reply)
 
 
 CHANNELS = (
     Channel(DocumentSubmitted, "receive", "Submits a document for conversion."),
     Channel(BatchSubmitted, "receive", "Submits several documents, all of them or none."),
-    Channel(
-        PagesRequested,
-        "receive",
-        "Asks for the pages of a document that is still converted.",
-        DraftsReply,
-    ),
     Channel(DocumentCompleted, "send", "The document is converted, and its result can be read."),
     Channel(DocumentFailed, "send", "The document will not be converted."),
     Channel(DocumentRejected, "send", "A submission is no valid event."),
@@ -83,9 +68,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 
 def describe() -> dict[str, Any]:
     """Return the description of what clients of the bus publish and subscribe to."""
-    kinds = sorted(
-        (kind for one in CHANNELS for kind in one.messages), key=lambda kind: kind.__name__
-    )
+    kinds = sorted((one.event for one in CHANNELS), key=lambda kind: kind.__name__)
     return {
         "asyncapi": "3.1.0",
         "info": {
@@ -108,8 +91,6 @@ def address(event: type[Struct]) -> str:
     """Return the subject of events of a type, with the names of its parameters in braces."""
     if issubclass(event, PageConverted):
         return subjects.page_subject("{tenant}", "{documentId}")
-    if issubclass(event, PagesRequested):
-        return subjects.drafts_subject("{tenant}", "{documentId}")
     name = subjects.event_name(event)
     if issubclass(event, BatchEvent):
         return f"{subjects.BATCH}.{name}.{{tenant}}.{{batchId}}"
@@ -139,11 +120,11 @@ def _name(channel: Channel) -> str:
 
 def _channel(channel: Channel) -> dict[str, Any]:
     found = address(channel.event)
-    names = [kind.__name__ for kind in channel.messages]
+    name = channel.event.__name__
     return {
         "address": found,
         "summary": channel.summary,
-        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
         "parameters": {
             parameter: described
             for parameter, described in _PARAMETERS.items()
@@ -154,18 +135,12 @@ def _channel(channel: Channel) -> dict[str, Any]:
 
 def _operation(channel: Channel) -> dict[str, Any]:
     name = _name(channel)
-    place = {"$ref": f"#/channels/{name}"}
-    messages = f"#/channels/{name}/messages"
-    described: dict[str, Any] = {
+    return {
         "action": channel.action,
         "summary": channel.summary,
-        "channel": place,
-        "messages": [{"$ref": f"{messages}/{channel.event.__name__}"}],
+        "channel": {"$ref": f"#/channels/{name}"},
+        "messages": [{"$ref": f"#/channels/{name}/messages/{channel.event.__name__}"}],
     }
-    if channel.reply is not None:
-        answer = {"$ref": f"{messages}/{channel.reply.__name__}"}
-        described["reply"] = {"channel": place, "messages": [answer]}
-    return described
 
 
 def _message(kind: type[Struct]) -> dict[str, Any]:

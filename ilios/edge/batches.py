@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from actors.blob_keys import new_suffix, original_key
 from ilios.edge import accept, lookup, requests, responses, uploads
-from ilios.edge.context import EDGE, TENANT, Edge
+from ilios.edge.context import EDGE, SHUTTING_DOWN, TENANT, Edge
 from ilios.edge.deadlines import absolute_deadline
 from ilios.edge.errors import (
     AUTHENTICATING,
@@ -121,8 +121,9 @@ async def status(request: web.Request) -> web.StreamResponse:
     """Answer with the progress of a batch, and with ``?details=true`` of each document."""
     wanted = requests.parse_texts(StatusQuery, request.query)
     batch = await lookup.get_batch_or_404(request)
-    batch = await wait_for_batch(request, batch, wanted.wait)
-    answer = await status_answer(request.app[EDGE], batch, wanted.details)
+    edge, closing = request.app[EDGE], request.app[SHUTTING_DOWN]
+    batch = await wait_for_batch(edge, batch, wanted.wait, closing)
+    answer = await status_answer(edge, batch, wanted.details)
     return responses.answer_response(answer)
 
 
@@ -140,10 +141,12 @@ async def status_answer(edge: Edge, batch: BatchRecord, detailed: bool) -> Answe
     documents = await lookup.batch_documents(edge, batch) if detailed or closing else []
     body = batch_status(batch, documents)
     if detailed:
-        details = [_document_status(document) for document in documents]
+        details = [document_status(document) for document in documents]
         body = msgspec.structs.replace(body, documents=details)
-    headers = {} if progress.is_finished else {"Retry-After": responses.POLL_AFTER}
-    return Answer(200, body, headers)
+    if progress.is_finished:
+        return Answer(200, body)
+    body = await edge.progress.add_to_batch(body, batch, documents)
+    return Answer(200, body, {"Retry-After": responses.POLL_AFTER})
 
 
 def batch_status(
@@ -327,7 +330,8 @@ def _mistral_status(state: EngineBatch | None) -> replies.MistralStatus | msgspe
     )
 
 
-def _document_status(document: DocumentRecord) -> replies.BatchDocumentStatus:
+def document_status(document: DocumentRecord) -> replies.BatchDocumentStatus:
+    """Return the state of a document of a batch as a reply."""
     return replies.BatchDocumentStatus(
         id=document.document_id,
         file_name=document.file_name,

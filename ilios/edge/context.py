@@ -1,10 +1,11 @@
 """The collaborators of the HTTP handlers, and the keys they are found under in the application."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from actors.ports import Blobs
 from bus.log import NewestEvent, StoredBatchSubmission
 from bus.reader import LogPosition
 from bus.stored_messages import StoredMessage
+from ilios.edge.client_slots import ClientSlots
 from ilios.edge.waited import WaitedDocuments
 from ilios.integrity.faults import Faults
 from ilios.runtime.keyed_lock import KeyedLock
@@ -35,7 +37,7 @@ from schemas.records import (
     OperationUsage,
     UsageTotal,
 )
-from schemas.replies import DocumentStatus
+from schemas.replies import BatchStatus, DocumentStatus
 from schemas.service_replies import HealthReport
 
 
@@ -80,8 +82,13 @@ class Log(Protocol):
         """Return the batch that was submitted under this id. Errors as ``submission``."""
         ...
 
-    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
-        """Return the place and kind of the last event of a document. Errors as ``submission``."""
+    async def newest(
+        self, tenant: str, document_id: str, event_name: str = "*"
+    ) -> NewestEvent | None:
+        """Return the place and kind of the last event of a document, optionally of one kind.
+
+        Errors as ``submission``.
+        """
         ...
 
 
@@ -154,6 +161,12 @@ class Progress(Protocol):
 
     async def add_to(self, status: DocumentStatus, document: DocumentRecord) -> DocumentStatus:
         """Return the status with what is known of its progress."""
+        ...
+
+    async def add_to_batch(
+        self, status: BatchStatus, batch: BatchRecord, documents: Sequence[DocumentRecord] = ()
+    ) -> BatchStatus:
+        """Return the status of a batch, and of its documents in it, with their progress."""
         ...
 
 
@@ -296,6 +309,9 @@ class UploadSigner(Protocol):
         ...
 
 
+WAIT_SHARE = 2
+"""One in so many connections may wait; the others are for those who submit and read."""
+
 Health = Callable[[], Awaitable[HealthReport]]
 
 
@@ -339,6 +355,12 @@ class Edge:
     upload_locks: KeyedLock = field(default_factory=KeyedLock)
     """By tenant and document: requests that complete or withdraw the same upload take turns."""
     waited: WaitedDocuments = field(default_factory=WaitedDocuments)
+
+    @cached_property
+    def wait_slots(self) -> ClientSlots:
+        """The slots of clients that wait for an end, by HTTP and on the bus."""
+        limit = self.limits.max_connections // WAIT_SHARE
+        return ClientSlots(limit, multi_tenant=len(self.api_keys) > 1)
 
 
 EDGE = web.AppKey("edge", Edge)

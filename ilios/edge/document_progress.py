@@ -3,22 +3,32 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from bus.connection import Connection
 from bus.errors import BusUnavailable
-from bus.pages import completions, page_events
-from ilios.edge.queue_estimates import Estimate, Means, Running, Throughput, estimate
+from bus.pages import completions, job_events, page_events
+from ilios.edge.job_estimates import JobEstimates, waits_for_job
+from ilios.edge.queue_estimates import (
+    Estimate,
+    Means,
+    Running,
+    Throughput,
+    done,
+    estimate,
+    first_in_order,
+)
+from schemas.batches import BatchProgressed
 from schemas.documents import DocumentCompleted
 from schemas.options import EngineName
 from schemas.pages import PageConverted
-from schemas.records import DocumentRecord, QueuedDocument
-from schemas.replies import DocumentStatus, PageProgress
+from schemas.records import BatchRecord, DocumentRecord, QueuedDocument
+from schemas.replies import BatchDocumentStatus, BatchStatus, DocumentStatus, PageProgress
 from schemas.states import UNFINISHED_STATES
 
 MAX_QUEUE = 2000
@@ -35,6 +45,8 @@ EXACT_BELOW = 100
 
 DocumentName = tuple[str, str]
 
+_S = TypeVar("_S", DocumentStatus, BatchDocumentStatus)
+
 
 class QueueQueries(Protocol):
     """Unfinished documents in the database."""
@@ -44,9 +56,27 @@ class QueueQueries(Protocol):
         ...
 
 
+class BatchQueries(Protocol):
+    """Batches in the database."""
+
+    async def batch(self, tenant: str, batch_id: str) -> BatchRecord | None:
+        """Return the tenant's batch with its progress, or None."""
+        ...
+
+
 class _Reported(Struct, frozen=True):
     event: PageConverted
     at: float
+
+
+class _Pool:
+    """The conversions of one engine that run at once."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.throughput = Throughput(size)
+        self.since: dict[DocumentName, float] = {}
+        """When a document without an event about its pages came to its turn."""
 
 
 class DocumentProgress:
@@ -56,18 +86,23 @@ class DocumentProgress:
         self,
         connection: Connection | None,
         queries: QueueQueries,
-        processes: int,
+        batches: BatchQueries,
+        concurrency: Mapping[EngineName, int],
         default_engine: EngineName = "local",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Listen to nothing yet, and never without a ``connection``."""
+        """Listen to nothing yet, and never without a ``connection``.
+
+        ``concurrency`` is the number of documents that each engine converts at once.
+        """
         self._connection = connection
         self._queries = queries
-        self._processes = processes
+        self._batches = batches
+        self._pools = {engine: _Pool(size) for engine, size in concurrency.items()}
         self._default_engine = default_engine
         self._clock = clock
         self._means = Means()
-        self._throughput = Throughput(processes)
+        self._jobs = JobEstimates(clock)
         self._reported: dict[DocumentName, _Reported] = {}
         self._estimates: dict[DocumentName, Estimate] = {}
         self._estimated_at = -math.inf
@@ -78,21 +113,36 @@ class DocumentProgress:
 
     async def add_to(self, status: DocumentStatus, document: DocumentRecord) -> DocumentStatus:
         """Return the status of a document with its progress, if it has not ended."""
-        if document.state not in UNFINISHED_STATES or document.held:
+        if document.state not in UNFINISHED_STATES:
             return status
-        await self._subscribe()
-        await self._refresh()
-        name = (document.tenant, document.document_id)
-        reported, found = self._reported.get(name), self._estimates.get(name)
-        if reported is not None and reported.event.of:
-            pages = PageProgress(pages=reported.event.page, of=reported.event.of)
-            status = msgspec.structs.replace(status, progress=pages)
-        if found is None:
+        await self._look()
+        batch = None
+        if document.held and document.batch_id is not None:
+            batch = await self._batches.batch(document.tenant, document.batch_id)
+        return self._with_progress(status, document, batch)
+
+    async def add_to_batch(
+        self, status: BatchStatus, batch: BatchRecord, documents: Sequence[DocumentRecord] = ()
+    ) -> BatchStatus:
+        """Return the status of a batch with its progress, if it has not ended.
+
+        The progress of each of ``documents`` is added to its own status, if that is there.
+        """
+        if batch.progress.is_finished:
             return status
-        seconds = None
-        if found.seconds is not None:
-            seconds = rounded(found.seconds - (self._clock() - self._estimated_at))
-        return msgspec.structs.replace(status, position=found.position, eta_seconds=seconds)
+        await self._look()
+        position, seconds = self._of_batch(batch)
+        if position is not None:
+            status = msgspec.structs.replace(status, position=position)
+        if seconds is not None:
+            status = msgspec.structs.replace(status, eta_seconds=rounded(seconds))
+        if status.documents is UNSET:
+            return status
+        details = [
+            self._with_progress(one, document, batch)
+            for one, document in zip(status.documents, documents, strict=True)
+        ]
+        return msgspec.structs.replace(status, documents=details)
 
     def on_event(self, event: PageConverted) -> None:
         """Take an event about pages."""
@@ -106,15 +156,62 @@ class DocumentProgress:
         """Take the end of a conversion, which is a sample of its kind."""
         self._reported.pop((event.tenant, event.document_id), None)
         kind = (event.engine, event.content_type, event.original.size.bit_length())
-        expected = self._means.expected(kind)
         self._means.add(kind, event.seconds)
-        if event.engine == "local":
-            # In expected seconds: where these are too many or too few, so is the rate.
-            self._throughput.add(self._clock(), event.seconds if expected is None else expected)
+        pool = next((pool for name, pool in self._pools.items() if name == event.engine), None)
+        if pool is not None:
+            pool.throughput.add(self._clock(), kind)
+
+    def on_job_event(self, event: BatchProgressed) -> None:
+        """Take the progress of a batch job."""
+        self._jobs.on_progressed(event)
 
     async def close(self) -> None:
         """Stop listening."""
         await self._subscription.aclose()
+
+    def _with_progress(self, status: _S, document: DocumentRecord, batch: BatchRecord | None) -> _S:
+        """Return the status of a document; ``batch`` is the one for whose job it waits."""
+        if document.state not in UNFINISHED_STATES:
+            return status
+        known: dict[str, Any] = {}
+        name = (document.tenant, document.document_id)
+        reported, found = self._reported.get(name), self._estimates.get(name)
+        if reported is not None and reported.event.of:
+            known["progress"] = PageProgress(pages=reported.event.page, of=reported.event.of)
+        if document.held:
+            seconds = self._jobs.remaining(batch) if batch is not None else None
+        else:
+            seconds = self._left(found)
+        if found is not None:
+            known["position"] = found.position
+        if seconds is not None:
+            known["eta_seconds"] = rounded(seconds)
+        return msgspec.structs.replace(status, **known)
+
+    def _of_batch(self, batch: BatchRecord) -> tuple[int | None, float | None]:
+        """Return the place of its first document, and the seconds until its last one ends."""
+        found = [
+            one
+            for (tenant, document_id), one in self._estimates.items()
+            if tenant == batch.tenant and document_id.startswith(batch.batch_id)
+        ]
+        seconds = [self._left(one) for one in found]
+        if waits_for_job(batch):
+            seconds.append(self._jobs.remaining(batch))
+        elif len(found) < batch.progress.pending + batch.progress.processing:
+            seconds.append(None)
+        known = [one for one in seconds if one is not None]
+        position = min((one.position for one in found), default=None)
+        return position, max(known) if known and len(known) == len(seconds) else None
+
+    def _left(self, found: Estimate | None) -> float | None:
+        if found is None or found.seconds is None:
+            return None
+        return found.seconds - (self._clock() - self._estimated_at)
+
+    async def _look(self) -> None:
+        await self._subscribe()
+        await self._refresh()
 
     async def _subscribe(self) -> None:
         if self._subscribed or self._connection is None:
@@ -125,6 +222,7 @@ class DocumentProgress:
                 enter = stack.enter_async_context
                 await enter(page_events(self._connection, self.on_event))
                 await enter(completions(self._connection, self.on_completed))
+                await enter(job_events(self._connection, self.on_job_event))
                 self._subscription.push_async_callback(stack.pop_all().aclose)
         except BusUnavailable:
             self._subscribed = False
@@ -146,25 +244,34 @@ class DocumentProgress:
         for name, reported in list(self._reported.items()):
             if name not in names or now - reported.at > FORGET_AFTER:
                 del self._reported[name]
-        local = [one for one in documents if self._engine_of(one) == "local"]
-        running = {
-            name: Running(one.event.page, one.event.of, one.event.seconds + now - one.at)
-            for name, one in self._reported.items()
-        }
-        expected = {
-            (one.tenant, one.document_id): self._means.expected(_kind(one)) for one in local
-        }
-        self._throughput.observe(now, busy=len(local) > self._processes)
-        rate = self._throughput.rate(now, running.values())
-        self._estimates = estimate(local, running, expected, self._processes, rate)
+        self._estimates = {}
+        for engine, pool in self._pools.items():
+            own = [one for one in documents if (one.engine or self._default_engine) == engine]
+            self._estimates.update(self._estimate_pool(engine, pool, own, now))
         self._estimated_at = now
 
-    def _engine_of(self, document: QueuedDocument) -> EngineName:
-        return document.engine or self._default_engine
-
-
-def _kind(document: QueuedDocument) -> tuple[str, str, int]:
-    return "local", document.content_type, document.size.bit_length()
+    def _estimate_pool(
+        self, engine: EngineName, pool: _Pool, documents: list[QueuedDocument], now: float
+    ) -> dict[DocumentName, Estimate]:
+        expected = {
+            one.name: self._means.expected((engine, one.content_type, one.size.bit_length()))
+            for one in documents
+        }
+        running = {
+            name: Running(one.event.page, one.event.of, one.event.seconds + now - one.at)
+            for name in expected
+            if (one := self._reported.get(name)) is not None
+        }
+        if engine != "local":
+            # It reports a short document only at its end.
+            silent = [one for one in documents if one.name not in running]
+            turns = first_in_order(silent, pool.size - len(running))
+            pool.since = {one.name: pool.since.get(one.name, now) for one in turns}
+            running |= {name: Running(0, 0, now - since) for name, since in pool.since.items()}
+        pool.throughput.observe(now, busy=len(documents) > pool.size)
+        begun = [done(one, expected[name]) for name, one in running.items()]
+        rate = pool.throughput.rate(now, begun, self._means.expected)
+        return estimate(documents, running, expected, pool.size, rate)
 
 
 def rounded(seconds: float) -> int:

@@ -354,6 +354,12 @@ IDEMPOTENT: Problems = {
 """What comes of an ``Idempotency-Key``."""
 
 
+READING_JSON: Problems = {
+    400: ("malformed_json",),
+    413: ("request_too_large",),
+    415: ("json_expected",),
+}
+
 BY_URL: Problems = {
     400: ("malformed_json",),
     403: ("host_not_allowed", "origin_not_allowed"),

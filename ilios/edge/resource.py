@@ -21,12 +21,11 @@ from ilios.edge import (
     responses,
 )
 from ilios.edge.addresses import RESOURCE
-from ilios.edge.context import EDGE, TENANT
+from ilios.edge.context import EDGE, SHUTTING_DOWN, TENANT
 from ilios.edge.errors import (
     AUTHENTICATING,
     FINDING_DOCUMENT,
     GONE,
-    PUBLISHING,
     READING_LOG,
     SENDING_BLOB,
     SUBMITTING,
@@ -45,12 +44,12 @@ from ilios.edge.operation import (
     operation,
 )
 from ilios.edge.responses import Answer
-from ilios.edge.waits import MAX_WAIT, WaitQuery, wait_for_document
+from ilios.edge.waits import WaitQuery, wait_for_document
 from ilios.formats import FORMATS
 from ilios.formats.declaration import FormatOptions, Output
 from schemas.records import DocumentRecord
-from schemas.replies import DeletionReceipt, DocumentStatus, Submitted
-from schemas.requests import SubmitByUrl, SubmitFields
+from schemas.replies import DocumentStatus, Submitted
+from schemas.requests import MAX_WAIT, SubmitByUrl, SubmitFields
 from schemas.states import UNFINISHED_STATES
 
 NOT_READABLE: Problems = {409: ("document_failed", "document_not_ready")}
@@ -135,7 +134,9 @@ async def submit(request: web.Request) -> web.StreamResponse:
     if seconds:
         document = accepted.prior[0] if accepted.prior else lookup.pending_record(event)
         began = time.monotonic()
-        document = await wait_for_document(request, document, seconds)
+        document = await wait_for_document(
+            request.app[EDGE], document, seconds, request.app[SHUTTING_DOWN]
+        )
         if document.state not in UNFINISHED_STATES:
             found = await responses.status_answer(request.app[EDGE], document, RESOURCE)
             place = {"Location": RESOURCE.state_of(document.document_id)}
@@ -168,11 +169,10 @@ async def submit(request: web.Request) -> web.StreamResponse:
 async def state(request: web.Request) -> web.StreamResponse:
     """Answer with the state of a document, with ``?wait=`` once it is final."""
     seconds = requests.parse_texts(WaitQuery, request.query).wait
+    edge, closing = request.app[EDGE], request.app[SHUTTING_DOWN]
     document = await lookup.get_document_or_404(request)
-    document = await wait_for_document(request, document, seconds)
-    return responses.answer_response(
-        await responses.status_answer(request.app[EDGE], document, RESOURCE)
-    )
+    document = await wait_for_document(edge, document, seconds, closing)
+    return responses.answer_response(await responses.status_answer(edge, document, RESOURCE))
 
 
 @operation(
@@ -240,33 +240,17 @@ async def read_original(request: web.Request) -> web.StreamResponse:
     return await content.send_original(request, document, blob)
 
 
-@operation(
-    "DELETE",
-    "/v1/documents/{id}",
-    name="removeDocument",
-    tag=documents.TAG,
-    summary="Delete a document, or cancel its conversion",
-    description="Markdown, images and original are erased; what was billed stays billed. Asking "
-    "again gets the same receipt.",
-    parameters=(DOCUMENT_ID,),
-    responses={
-        200: Response(
-            description="It is removed; this is the receipt.",
-            content={JSON: DeletionReceipt},
-        ),
-        202: Response(
-            description="It will be removed; `deletedAt` is null until it is.",
-            content={JSON: DeletionReceipt},
-            headers=("Location", "Retry-After"),
-        ),
-    },
-    problems=(AUTHENTICATING, FINDING_DOCUMENT, PUBLISHING),
-)
-async def remove(request: web.Request) -> web.StreamResponse:
+async def _remove(request: web.Request) -> web.StreamResponse:
     """Answer with the receipt."""
     edge, tenant, document_id = request.app[EDGE], request[TENANT], request.match_info["id"]
     answer = await documents.remove(edge, tenant, document_id, RESOURCE)
     return responses.answer_response(answer)
+
+
+remove = msgspec.structs.replace(
+    documents.delete, path="/v1/documents/{id}", name="removeDocument", handler=_remove
+)
+"""Deletes a document, or cancels its conversion, at its own address."""
 
 
 def _wanted_output(request: web.Request) -> Output:

@@ -26,6 +26,7 @@ from ilios.edge.errors import (
     FINDING_DOCUMENT,
     GONE,
     PUBLISHING,
+    READING_JSON,
     READING_LOG,
     SELECTING_ENGINE,
     HttpProblem,
@@ -89,11 +90,8 @@ TAG = "Uploads"
         AUTHENTICATING,
         _BODY_PROBLEMS,
         SELECTING_ENGINE,
-        {
-            400: ("file_too_large", "malformed_json"),
-            413: ("request_too_large",),
-            415: ("json_expected",),
-        },
+        READING_JSON,
+        {400: ("file_too_large",)},
     ),
 )
 async def reserve(request: web.Request) -> web.StreamResponse:

@@ -8,7 +8,6 @@ leaves some free for the others, for an upload that has begun is never broken of
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -21,7 +20,7 @@ from ilios.edge import archives
 from ilios.edge.context import EDGE, TENANT, Edge, Limits
 from ilios.edge.errors import RETRY_AFTER, HttpProblem
 from ilios.edge.multipart import CHUNK_BYTES, FormPart, FormReader, ReadDeadline, media_type
-from ilios.runtime.fair_semaphore import FairSemaphore
+from ilios.runtime.fair_semaphore import FairSemaphore, HeldSlot
 from ilios.visible import clean_name
 from schemas.batches import MAX_BATCH_DOCUMENTS
 from schemas.documents import DEFAULT_CONTENT_TYPE, Blob, Stored
@@ -144,19 +143,9 @@ class UploadLimiter:
         self._slots = FairSemaphore(capacity, extra=0, reserved=reserved)
         self._timeout = timeout
 
-    @asynccontextmanager
-    async def slot(self, tenant: str) -> AsyncIterator[None]:
-        """Hold a slot while the context is open.
-
-        :raises HttpProblem: none was granted in time (503).
-        """
-        async with AsyncExitStack() as stack:
-            slot = self._slots.slot(tenant=tenant, wait_timeout=self._timeout)
-            try:
-                await stack.enter_async_context(slot)
-            except TimeoutError:
-                raise _overloaded() from None
-            yield
+    def slot(self, tenant: str) -> HeldSlot:
+        """Return the context of a slot, which raises an ``HttpProblem`` (503) if it is late."""
+        return self._slots.slot(tenant=tenant, wait_timeout=self._timeout, on_timeout=_overloaded)
 
 
 UPLOAD_LIMITER = web.AppKey("places", UploadLimiter)

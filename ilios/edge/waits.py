@@ -8,23 +8,18 @@ present state at once, as from a poll without a wait.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from bus.errors import BusUnavailable
 from ilios.edge import lookup
-from ilios.edge.client_slots import ClientSlots
-from ilios.edge.context import EDGE, SHUTTING_DOWN, Edge, Outcome
+from ilios.edge.context import Edge, Outcome
 from ilios.edge.removals import ENDS
 from schemas.records import BatchRecord, DocumentRecord
+from schemas.requests import Wait
 from schemas.states import UNFINISHED_STATES
 
-MAX_WAIT = 60
-"""Seconds. Proxies give up on an answer after that time, or a little more."""
-CONNECTION_SHARE = 2
-"""One in so many connections may wait; the others are for those who submit and read."""
 FIRST_READ_AFTER = 1.0
 """Seconds without an event until the database is read, then twice as many each time."""
 BEHIND_INTERVAL = 0.02
@@ -37,62 +32,52 @@ _R = TypeVar("_R")
 class WaitQuery(Struct, frozen=True):
     """The query of a state that can be waited for."""
 
-    wait: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=MAX_WAIT,
-            description=f"Seconds to wait for the end at most, up to {MAX_WAIT}. The answer comes "
-            "as soon as it has ended, and otherwise with the state at the end of the wait.",
-            extra={"expected": f"a whole number of seconds from 0 to {MAX_WAIT}"},
-        ),
-    ] = 0
-
-
-WAIT_SLOTS = web.AppKey("wait_slots", ClientSlots)
+    wait: Wait = 0
 
 
 async def wait_for_document(
-    request: web.Request, document: DocumentRecord, seconds: float
+    edge: Edge, document: DocumentRecord, seconds: float, closing: asyncio.Event
 ) -> DocumentRecord:
     """Return the document when it has ended, and otherwise as it is after some seconds."""
-    edge, tenant, document_id = request.app[EDGE], document.tenant, document.document_id
+    tenant, document_id = document.tenant, document.document_id
     if not seconds or document.state not in UNFINISHED_STATES:
         return document
 
     async def read() -> DocumentRecord:
         return await lookup.get_document(edge, tenant, document_id) or document
 
-    with suppress(BusUnavailable), request.app[WAIT_SLOTS].slot(tenant) as may_wait:
+    with suppress(BusUnavailable), edge.wait_slots.slot(tenant) as may_wait:
         if may_wait:
             async with edge.outcomes.watch(tenant, document_id, document.priority) as outcome:
                 return await _wait(
                     read,
                     lambda found: found.state not in UNFINISHED_STATES,
                     lambda: _document_end(edge, document, outcome),
-                    request.app[SHUTTING_DOWN],
+                    closing,
                     seconds,
                 )
     return document
 
 
-async def wait_for_batch(request: web.Request, batch: BatchRecord, seconds: float) -> BatchRecord:
+async def wait_for_batch(
+    edge: Edge, batch: BatchRecord, seconds: float, closing: asyncio.Event
+) -> BatchRecord:
     """Return the batch when it has ended, and otherwise as it is after some seconds."""
-    edge, tenant, batch_id = request.app[EDGE], batch.tenant, batch.batch_id
+    tenant, batch_id = batch.tenant, batch.batch_id
     if not seconds or batch.progress.is_finished:
         return batch
 
     async def read() -> BatchRecord:
         return await lookup.get_batch(edge, tenant, batch_id) or batch
 
-    with suppress(BusUnavailable), request.app[WAIT_SLOTS].slot(tenant) as may_wait:
+    with suppress(BusUnavailable), edge.wait_slots.slot(tenant) as may_wait:
         if may_wait:
             async with edge.outcomes.watch_batch(tenant, batch_id) as ended:
                 return await _wait(
                     read,
                     lambda found: found.progress.is_finished,
                     ended.wait,
-                    request.app[SHUTTING_DOWN],
+                    closing,
                     seconds,
                 )
     return batch

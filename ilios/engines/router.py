@@ -153,7 +153,7 @@ async def open_mistral(
     """
     name = load_or_create_secrets(prefix_file, UploadPrefix, _new_prefix)
     await asyncio.to_thread(_import_mistral)
-    from ilios.engines.mistral import engine as mistral  # noqa: PLC0415  a second and 50 MB
+    from ilios.engines.mistral import engine as mistral  # noqa: PLC0415  2 MB
 
     async with mistral.open_engine(
         key, server_url, blobs=blobs, splitter=parts, limits=limits, prefix=name.prefix

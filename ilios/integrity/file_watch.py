@@ -76,6 +76,7 @@ class FileWatch:
         self.watched = watched
         self._log_server_pid = log_server_pid
         self._seen_deleted: set[str] = set()
+        self._checked_in_this_turn = False
 
     async def run(self) -> None:
         """Check until cancelled."""
@@ -91,10 +92,18 @@ class FileWatch:
     def check_paths(self) -> None:
         """Report a vanished path at once, before anything is accepted.
 
-        Blocks for microseconds, longer only if a write would block as well.
+        Blocks for microseconds, longer only if a write would block as well. One check counts for
+        all that ask in one turn of the event loop: what they ask about was stored before the turn.
         """
+        if self._checked_in_this_turn:
+            return
+        self._checked_in_this_turn = True
+        asyncio.get_running_loop().call_soon(self._begin_turn)
         if (problem := self._find_moved()) is not None:
             self._faults.report(SOURCE, problem, blocking=True)
+
+    def _begin_turn(self) -> None:
+        self._checked_in_this_turn = False
 
     def check(self) -> str | None:
         """Return the present problem, or None; blocks."""

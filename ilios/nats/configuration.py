@@ -27,10 +27,16 @@ SECRETS = "secrets.json"
 OF_OTHER_HOSTS = {
     "ilios.cluster.>",
     "ilios.attempts.>",
+    "ilios.janitor.epoch.*",
     "$JS.API.DIRECT.GET.ILIOS_CLUSTER.>",
     "$JS.API.DIRECT.GET.ILIOS_ATTEMPTS.>",
+    "$JS.API.CONSUMER.PAUSE.ILIOS_EVENTS.*",
+    "$SRV.STATS.ilios-core",
+    "$SRV.STATS.ilios-worker",
 }
-"""Subjects that only a core with other hosts publishes to, which the embedded bus does not have."""
+"""Subjects to which only a core with other hosts publishes, and commands with its settings."""
+OTHER_HOSTS_ANSWER = {"$SRV.*.ilios-worker", "$SRV.*.ilios-worker.*"}
+"""Subjects of requests that only other hosts answer."""
 _ROUTES_USER = "routes"
 _COMMENT = re.compile(r"\s*#[^\n]*")
 _USER = re.compile(r"\{ user: (\w+), password: \S+\s+permissions \{(.*?)\n {8}\} \}", re.DOTALL)
@@ -178,6 +184,8 @@ def _permissions(text: str, operation: str, own: str) -> str:
     subjects: dict[str, set[str]] = {"allow": {own}, "deny": set()}
     if operation == "publish":
         subjects["allow"] |= OF_OTHER_HOSTS
+    else:
+        subjects["allow"] |= OTHER_HOSTS_ANSWER
     for role, body in _USER.findall(text):
         for found, lists in _OPERATION.findall(body):
             for kind, listed in _LIST.findall(lists):

@@ -27,7 +27,6 @@ DEFAULT_PUBLISHER = "publisher"  # a second name of the URL file of the default 
 PUBLISH_SUBJECTS = (
     "ilios.document.submitted.*.{tenant}.*",
     "ilios.batch.submitted.{tenant}.*",
-    "ilios.pages.{tenant}.*",
 )
 REQUEST_SUBJECTS = tuple(
     f"ilios.api.{name}"
@@ -37,6 +36,7 @@ REQUEST_SUBJECTS = tuple(
         "cancel",
         "status",
         "result",
+        "pages",
         "batch.submit",
         "batch.status",
         "usage",

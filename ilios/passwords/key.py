@@ -1,4 +1,4 @@
-"""The key that seals passwords: 32 random bytes as base64 in a file of its owner alone."""
+"""The key that seals passwords: 32 random bytes as base64, in a file of its owner or a variable."""
 
 import base64
 import binascii
@@ -7,7 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from ilios.secret import SecretsDamaged, write_private_file
+from ilios.secret import Secret, SecretsDamaged, write_private_file
 
 KEY_BYTES = 32
 OWN_FILE = "passwords.key"
@@ -17,14 +17,22 @@ _FOR_OTHERS = 0o077
 _MAX_FILE_BYTES = 1024
 
 
-def load_key(given: Path | None, data_dir: Path) -> bytes:
-    """Return the key in the file of the setting, or in the data directory's, made where missing.
+def load_key(given: Path | None, data_dir: Path, itself: Secret | None = None) -> bytes:
+    """Return the key of the settings, or that in the data directory, made where missing.
+
+    The settings have the key ``itself``, or the path of a file.
 
     A given file is never created: several hosts that share documents need the same one.
 
     :raises SecretsDamaged: it is missing, can be read by others, or holds no key; the message has
         the remedy.
     """
+    if itself is not None:
+        if (key := _decode(itself.get_secret_value())) is None:
+            raise SecretsDamaged(
+                f"ILIOS_SEALING_KEY must be {KEY_BYTES} bytes as base64, as in a file passwords.key"
+            )
+        return key
     path = given or data_dir / OWN_FILE
     try:
         return _read(path)
@@ -76,13 +84,19 @@ def _read(path: Path) -> bytes:
                 "ILIOS_SEAL_KEY_FILE."
             )
         text = file.read(_MAX_FILE_BYTES)
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_BYTES:
+    key = _decode(text)
+    if key is None:
         raise SecretsDamaged(
             f"{path} does not hold {KEY_BYTES} bytes as base64; it may be deleted: documents "
             "in work that need a password then fail with password_required"
         )
     return key
+
+
+def _decode(text: str | bytes) -> bytes | None:
+    """Return a key that is written as base64; None if it is none."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == KEY_BYTES else None

@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -34,6 +33,46 @@ class _Waiter(Struct, eq=False):
     tenant: str
     urgent: bool
     granted: asyncio.Future[_Slot]
+
+
+class HeldSlot:
+    """Holds a slot while the context is open; waits for it first, ``wait_timeout`` seconds at most.
+
+    A class rather than a generator, and without a timer where a slot is free: every request and
+    every conversion takes one or two.
+    """
+
+    __slots__ = ("_on_timeout", "_semaphore", "_slot", "_tenant", "_urgent", "_wait_timeout")
+
+    def __init__(
+        self,
+        semaphore: "FairSemaphore",
+        tenant: str,
+        *,
+        urgent: bool,
+        wait_timeout: float | None,
+        on_timeout: Callable[[], Exception],
+    ) -> None:
+        self._semaphore = semaphore
+        self._tenant = tenant
+        self._urgent = urgent
+        self._wait_timeout = wait_timeout
+        self._on_timeout = on_timeout
+        self._slot: _Slot | None = None
+
+    async def __aenter__(self) -> None:
+        self._slot = self._semaphore.acquire_free(urgent=self._urgent, tenant=self._tenant)
+        if self._slot is not None:
+            return
+        try:
+            async with asyncio.timeout(self._wait_timeout):
+                self._slot = await self._semaphore.acquire(urgent=self._urgent, tenant=self._tenant)
+        except TimeoutError:
+            raise self._on_timeout() from None
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._slot is not None
+        self._semaphore.release(self._slot)
 
 
 class FairSemaphore:
@@ -86,26 +125,36 @@ class FairSemaphore:
         since = self._oversubscribed_since
         return self._oversubscribed_before + (0.0 if since is None else time.monotonic() - since)
 
-    @asynccontextmanager
-    async def slot(
-        self, *, urgent: bool = False, tenant: str = "", wait_timeout: float | None = None
-    ) -> AsyncIterator[None]:
-        """Hold a slot while the context is open; wait for it first.
-
-        :raises TimeoutError: none was granted within ``wait_timeout`` seconds.
-        """
-        async with asyncio.timeout(wait_timeout):
-            slot = await self._acquire(urgent=urgent, tenant=tenant)
-        try:
-            yield
-        finally:
-            self._release(slot)
+    def slot(
+        self,
+        *,
+        urgent: bool = False,
+        tenant: str = "",
+        wait_timeout: float | None = None,
+        on_timeout: Callable[[], Exception] = TimeoutError,
+    ) -> HeldSlot:
+        """Return the context of a slot; it raises ``on_timeout`` if none is granted in time."""
+        return HeldSlot(
+            self, tenant, urgent=urgent, wait_timeout=wait_timeout, on_timeout=on_timeout
+        )
 
     async def wait_idle(self) -> None:
         """Wait until no slot is held and no request waits."""
         await self._idle.wait()
 
-    async def _acquire(self, *, urgent: bool, tenant: str) -> _Slot:
+    def acquire_free(self, *, urgent: bool, tenant: str) -> _Slot | None:
+        """Return one of the usual slots if one is free and nobody waits, as ``acquire`` would."""
+        if self._waiters[True] or self._waiters[False] or not self._has_usual_slot(tenant):
+            return None
+        self._idle.clear()
+        self._overtaken = 0
+        slot = _Slot(tenant, urgent, "usual")
+        self._hold(slot)
+        self._track_oversubscription()
+        return slot
+
+    async def acquire(self, *, urgent: bool, tenant: str) -> _Slot:
+        """Wait for a slot, which has to be released."""
         self._arrived += 1
         granted: asyncio.Future[_Slot] = asyncio.get_running_loop().create_future()
         waiter = _Waiter(self._arrived, tenant, urgent, granted)
@@ -118,13 +167,14 @@ class FairSemaphore:
             return await granted
         except BaseException:
             if granted.done() and not granted.cancelled():
-                self._release(granted.result())  # granted in the moment of the cancellation
+                self.release(granted.result())  # granted in the moment of the cancellation
             else:
                 self._remove(waiter)
                 self._grant()
             raise
 
-    def _release(self, slot: _Slot) -> None:
+    def release(self, slot: _Slot) -> None:
+        """Give a slot to who waits for it."""
         self._held.remove(slot)
         self._kinds[slot.kind] -= 1
         self._ordinary -= not slot.urgent
@@ -146,14 +196,17 @@ class FairSemaphore:
             self._remove(waiter)
             if not waiter.granted.done():
                 slot = _Slot(waiter.tenant, waiter.urgent, kind)
-                self._held.add(slot)
-                self._kinds[kind] += 1
-                self._ordinary += not waiter.urgent
-                self._active[waiter.tenant] += 1
+                self._hold(slot)
                 waiter.granted.set_result(slot)
         self._track_oversubscription()
         if not (self._held or self._waiters[True] or self._waiters[False]):
             self._idle.set()
+
+    def _hold(self, slot: _Slot) -> None:
+        self._held.add(slot)
+        self._kinds[slot.kind] += 1
+        self._ordinary += not slot.urgent
+        self._active[slot.tenant] += 1
 
     def _next(self) -> tuple[_Waiter, Kind] | None:
         """Return the request to grant now and the kind of its slot, or None."""
@@ -176,14 +229,17 @@ class FairSemaphore:
         return min(heads, key=lambda one: (self._active[one.tenant], one.arrival), default=None)
 
     def _kind_for(self, waiter: _Waiter, *, extra: bool) -> Kind | None:
-        has_half = self._active[waiter.tenant] >= max(1, self._capacity // 2)
-        if self._kinds["usual"] < self._capacity - (self._reserved if has_half else 0):
+        if self._has_usual_slot(waiter.tenant):
             return "usual"
         if extra and self._kinds["urgent"] < self._extra:
             return "urgent"
         if not self._active[waiter.tenant] and self._kinds["other"] < self._extra:
             return "other"
         return None
+
+    def _has_usual_slot(self, tenant: str) -> bool:
+        has_half = self._active[tenant] >= max(1, self._capacity // 2)
+        return self._kinds["usual"] < self._capacity - (self._reserved if has_half else 0)
 
     def _remove(self, waiter: _Waiter) -> None:
         queues = self._waiters[waiter.urgent]

@@ -192,6 +192,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "ILIOS_ENGINE: mistral needs a key; set MISTRAL_API_KEY"
     if settings.shared_blobs is not None and settings.s3_bucket is not None:
         yield "ILIOS_SHARED_BLOBS: the blobs are in the bucket of S3_BUCKET; unset one of the two"
+    if settings.seal_key_file is not None and settings.sealing_key is not None:
+        yield "ILIOS_SEALING_KEY: the key is in the file of ILIOS_SEAL_KEY_FILE; unset one of them"
     if settings.s3_bucket is not None and settings.edge_processes:
         yield "ILIOS_EDGE_PROCESSES: with S3_BUCKET the edge runs inside the core; unset it"
     yield from bus.contradictions(settings)

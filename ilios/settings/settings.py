@@ -24,6 +24,7 @@ from ilios.secret import Secret
 from ilios.settings import values
 from ilios.settings.bucket import BucketSettings
 from ilios.settings.bus import BusSettings, Port
+from ilios.settings.hosts import HostSettings
 from ilios.settings.values import Env, settings_of
 from schemas.options import EngineName
 
@@ -32,7 +33,7 @@ LOG_DAYS = 7  # where nothing else is set; what the log of every earlier version
 PREFETCH = 2  # documents that wait beside those being converted, so that no engine process idles
 
 
-class Settings(BusSettings, frozen=True, kw_only=True):
+class Settings(HostSettings, frozen=True, kw_only=True):
     """What the service runs with; each field names its variable."""
 
     port: Annotated[Port, Env("PORT", "Port of the HTTP edge; 0 takes a free one")] = 1337
@@ -76,18 +77,6 @@ class Settings(BusSettings, frozen=True, kw_only=True):
     database: Annotated[
         Path | None,
         Env("LOCAL_DB_PATH", "The SQLite file; unset = in ILIOS_DATA_DIR", "./data/ilios.db"),
-    ] = None
-    shared_blobs: Annotated[
-        Path | None,
-        Env(
-            "ILIOS_SHARED_BLOBS",
-            "Directory of the blobs that all hosts share; unset = in ILIOS_DATA_DIR",
-            "/mnt/ilios/blobs",
-        ),
-    ] = None
-    seal_key_file: Annotated[
-        Path | None,
-        Env("ILIOS_SEAL_KEY_FILE", "Key for passwords; unset = in ILIOS_DATA_DIR", "./seal.key"),
     ] = None
     max_file_bytes: Annotated[
         int,
@@ -381,8 +370,9 @@ TABLE = tuple(
     sorted(
         settings_of(Settings),
         key=lambda one: sum(
-            one.field in part.__struct_fields__ for part in (BusSettings, BucketSettings)
+            one.field in part.__struct_fields__
+            for part in (HostSettings, BusSettings, BucketSettings)
         ),
     )
 )
-"""Every setting, in the order of the fields, those of bus and bucket last."""
+"""Every setting, in the order of the fields, those of hosts, bus and bucket last."""

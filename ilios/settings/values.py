@@ -74,9 +74,12 @@ def libreoffice_directory(text: str) -> str:
     if text.lower() in ("auto", "off"):
         return text.lower()
     path = Path(text)
-    if not path.is_absolute() or not path.is_dir():
+    # All of its parent is readable in the sandbox, so that must be LibreOffice and nothing else.
+    is_program = path.name == "program" and path.is_dir() and (path.parent / "share").is_dir()
+    if not path.is_absolute() or not is_program:
         raise ValueError(
-            "must be auto, off or the absolute path of LibreOffice's program directory"
+            "must be auto, off or the absolute path of LibreOffice's directory program, which is "
+            "beside its directory share"
         )
     return text
 
@@ -127,6 +130,13 @@ def host(text: str) -> str:
     """Parse a host name or an address."""
     if not text or any(c.isspace() or c == "/" for c in text):
         raise ValueError("must be a host name or an address")
+    return text
+
+
+def host_name(text: str) -> str:
+    """Parse the name of a host, which is a token of subjects."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError("must be letters, digits, - and _, at most 64")
     return text
 
 

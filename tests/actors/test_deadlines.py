@@ -78,7 +78,7 @@ async def test_work_is_stopped_at_the_deadline() -> None:
     found: list[bool] = []
 
     async def work() -> None:
-        async with deadlines.limit(soon, delivers=True):
+        async with deadlines.limit(soon):
             found.append(deadlines.is_in_work(name))
             await asyncio.get_running_loop().create_future()
 
@@ -95,18 +95,44 @@ async def test_a_timeout_of_the_work_itself_is_no_deadline() -> None:
             raise TimeoutError
 
 
-@pytest.mark.parametrize("delivers", [True, False])
-async def test_what_was_made_in_time_is_delivered(
-    delivers: bool,  # noqa: FBT001
-) -> None:
+async def test_what_was_made_in_time_is_delivered_however_long_that_takes() -> None:
     clocks, event = Clocks(), due(1)
     name = (event.tenant, event.document_id)
-    async with clocks.deadlines.limit(event, delivers=delivers):
+    async with clocks.deadlines.limit(event):
         pass
+    assert not clocks.deadlines.is_in_work(name)
+    with clocks.deadlines.delivering(event):
+        clocks.pass_(10 * DELIVERY_TIME)
+        assert clocks.deadlines.is_in_work(name)
     clocks.pass_(2)
-    assert clocks.deadlines.is_in_work(name) is delivers
+    assert clocks.deadlines.is_in_work(name)
     clocks.pass_(DELIVERY_TIME)
     assert not clocks.deadlines.is_in_work(name)
+
+
+async def test_work_begun_while_deadlines_are_held_is_in_work_and_stops_when_they_pass() -> None:
+    deadlines = Deadlines(is_held=True)
+    past = replace(due(0), deadline=datetime.now(UTC) - timedelta(seconds=1))
+    name = (past.tenant, past.document_id)
+
+    async def work() -> None:
+        async with deadlines.limit(past):
+            await asyncio.sleep(0)
+            assert deadlines.is_in_work(name)
+            deadlines.set_held(False)
+            await asyncio.get_running_loop().create_future()
+
+    async with asyncio.timeout(10):
+        with pytest.raises(DeadlinePassed):
+            await work()
+
+
+async def test_work_goes_on_while_deadlines_are_held() -> None:
+    deadlines = Deadlines()
+    soon = replace(due(0), deadline=datetime.now(UTC) + timedelta(seconds=0.05))
+    async with deadlines.limit(soon):
+        deadlines.set_held(True)
+        await asyncio.sleep(0.1)
 
 
 async def test_the_conversion_of_a_document_stops_at_its_deadline(
@@ -217,7 +243,7 @@ async def test_a_document_that_is_worked_on_is_left_to_its_worker(
     await Publisher(connection).publish(event)
     async with running_in_background(persister(connection, db).run):
         await wait_until(lambda: acknowledged(connection, 1))
-    async with deadlines.limit(event, delivers=True):
-        pass  # in time, and yet to be stored
+    with deadlines.delivering(event):
+        pass  # in time, and stored, but not yet in the database
     await wait_until(lambda: deadlines.is_over(event))
     assert await overdue.sweep() == 0

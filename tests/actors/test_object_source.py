@@ -15,7 +15,7 @@ from actors.errors import Reject, RetryLater
 from actors.fetcher import Fetcher
 from actors.janitor.objects import ObjectSweep
 from actors.janitor.stuck import StageConsumers
-from actors.object_source import ObjectSource
+from actors.object_source import CLOCK_SKEW, ObjectSource
 from actors.ocr import Ocr
 from actors.persister import NAME as PERSISTER
 from bus import codec, subjects
@@ -112,20 +112,54 @@ async def test_an_object_that_was_put_after_the_submission_stays(world: World) -
     assert await world.is_deleted()
 
 
+async def test_bytes_put_after_the_submission_are_of_another_document(world: World) -> None:
+    """A submission with a digest tells them by that."""
+    source, event = ObjectSource(world.objects, world.blobs), events.submitted(1, source=OBJECT)
+    before = datetime.now(UTC) - CLOCK_SKEW
+    digest = await world.put()
+    with pytest.raises(Reject, match="later than the document was submitted") as caught:
+        await source.store(event, OBJECT, before, repeated=False)
+    assert caught.value.code == "source_changed"
+    assert await source.store(event, Object(OBJECT.name, digest), before, repeated=False)
+
+
+async def test_an_object_stays_for_a_document_that_failed_without_its_original(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.put()
+    await world.submit()
+
+    async def fail(*_: object) -> None:
+        raise Reject("source_refused", "Not now.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectSource, "_copy", fail)
+        async with running_in_background(world.fetcher.run):
+            await world.streams.wait_for(DocumentFailed)
+            await wait_until(lambda: world.streams.all_acked(world.fetcher.consumer))
+    assert not await world.is_deleted()
+    event = replace(events.submitted(source=OBJECT), requeues=1)
+    async with running_in_background(world.fetcher.run):
+        await world.publisher.publish(event)
+        await world.streams.wait_for(DocumentFetched)
+        await wait_until(world.is_deleted)
+
+
 async def test_an_original_that_a_former_attempt_has_stored_is_used(world: World) -> None:
     """As when the log has lost that it was fetched, and the object is deleted."""
     await world.put()
     source, event = ObjectSource(world.objects, world.blobs), events.submitted(1, source=OBJECT)
-    stored = await source.store(event, OBJECT, repeated=False)
+    now = datetime.now(UTC)
+    stored = await source.store(event, OBJECT, now, repeated=False)
     await source.discard(event, OBJECT, datetime.now(UTC))
 
-    assert await source.store(event, OBJECT, repeated=True) == stored
+    assert await source.store(event, OBJECT, now, repeated=True) == stored
     digest = "SHA-256=" + urlsafe_b64encode(bytes.fromhex(stored.sha256)).decode()
-    assert await source.store(event, Object(OBJECT.name, digest), repeated=True) == stored
+    assert await source.store(event, Object(OBJECT.name, digest), now, repeated=True) == stored
     with pytest.raises(Reject, match="There is no object"):
-        await source.store(events.submitted(2, source=OBJECT), OBJECT, repeated=True)
+        await source.store(events.submitted(2, source=OBJECT), OBJECT, now, repeated=True)
     with pytest.raises(RetryLater, match="bucket does not exist"):
-        await source.store(replace(event, tenant="acme"), OBJECT, repeated=True)
+        await source.store(replace(event, tenant="acme"), OBJECT, now, repeated=True)
 
 
 async def test_a_redelivery_deletes_the_object_of_a_document_that_was_fetched(

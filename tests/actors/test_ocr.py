@@ -1,5 +1,6 @@
 """A document is converted once, also when the engine fails."""
 
+import asyncio
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from bus import streams
 from bus.connection import Connection
 from bus.consumers import LANES, Consumer
 from bus.delivery import Delivery
+from bus.intake import Intake
 from bus.publisher import Publisher
 from schemas.documents import DocumentConverted, DocumentFailed, DocumentFetched
 from tests import events
@@ -56,6 +58,7 @@ class World:
         self.blobs.stored["original"] = ORIGINAL
         self.engine = FakeEngine()
         self.cancellations = Cancellations(connection)
+        self.intake = Intake()
         self.discarded: list[str] = []
         self.discarded_as_repeated: bool | None = None
         self.ocr = Ocr(
@@ -65,6 +68,7 @@ class World:
             self.cancellations,
             concurrency=2,
             discard_parts=self.discard,
+            intake=self.intake,
         )
         self.streams = Streams(connection)
         self.publisher = Publisher(connection)
@@ -306,6 +310,21 @@ async def test_an_engine_that_stays_away_is_not_waited_for_for_ever(
         failed = await world.failed()
     assert (failed.code, failed.reason) == ("engine_quota", "The budget is used up.")
     assert failed.retryable
+
+
+async def test_time_in_which_no_work_is_taken_is_no_wait_for_an_engine(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ENGINE_WAIT", 0.4)
+    away = EngineUnavailable("engine_quota", "The budget is used up.", retry_after=0.05)
+    world.engine.convert_errors = [away] * 2
+    async with running_in_background(world.ocr.run):
+        await wait_until(lambda: len(world.engine.converted) == 1)
+        world.intake.set("pause", "paused")
+        await asyncio.sleep(1.0)  # the time that must not count
+        world.intake.set("pause", None)
+        await world.converted()
+    assert await world.streams.events(DocumentFailed) == []
 
 
 async def test_a_postponed_document_gives_its_place_to_others_and_keeps_its_parts(

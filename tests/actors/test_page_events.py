@@ -71,6 +71,14 @@ def test_a_repeated_conversion_counts_again() -> None:
     assert reports.numbers() == [(2, 2), (0, 2), (1, 2), (2, 2)]
 
 
+def test_a_page_that_can_be_read_counts_as_done_until_more_are() -> None:
+    reports = Reports()
+    reports.pages.drafted([PageResult(index=0, markdown="the first")])
+    for done in (0, 64):
+        reports.report(done, 600, after=1.0)
+    assert reports.numbers() == [(1, 0), (1, 600), (64, 600)]
+
+
 class ReportingEngine(FakeEngine):
     """Reports that its two pages are done."""
 

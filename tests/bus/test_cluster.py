@@ -11,10 +11,10 @@ import nats.errors
 import pytest
 from nats.js.errors import Error as JetStreamError
 
-from bus import streams
+from bus import log_info, log_state, streams
 from bus.buckets import ensure_bucket
 from bus.connection import Connection, connect
-from bus.errors import BusMisconfigured
+from bus.errors import BusMisconfigured, BusUnavailable
 from bus.objects import bucket_stream
 from bus.publisher import Publisher
 from bus.reader import Reader, SequenceGap
@@ -198,3 +198,47 @@ async def _next_leader(cluster: Cluster, connection: Connection, former: str) ->
 
     await wait_until(is_elected)
     return time.monotonic()
+
+
+@pytest.mark.slow
+async def test_a_node_without_a_leader_that_lags_behind_shows_no_end_of_the_log(
+    cluster: Cluster,
+) -> None:
+    await cluster.create_streams()
+    leader = await cluster.leader(streams.EVENTS)
+    survivor, other = await cluster.followers(streams.EVENTS)
+    async with connect(cluster.target_of(survivor), name="tests") as connection:
+        js, impatient = connection.jetstream, connection.client.jetstream(timeout=0.5)
+        end = await Publisher(connection).publish(events.submitted(1))
+        assert (await log_info.identity(connection, js)).last_sequence > end
+        await leader.kill()
+        await other.kill()
+
+        async def answers_without_a_leader() -> bool:
+            with suppress(nats.errors.Error, JetStreamError):
+                info = await impatient.stream_info(streams.EVENTS)
+                return info.cluster is not None and not info.cluster.leader
+            return False
+
+        await wait_until(answers_without_a_leader, 30.0)
+        with pytest.raises(BusUnavailable):
+            await log_info.identity(connection, js)
+        with pytest.raises(BusUnavailable):
+            await log_state.fetch(connection)
+
+
+@pytest.mark.slow
+async def test_a_client_has_left_a_node_that_shuts_down_before_it_closes_connections(
+    cluster: Cluster,
+) -> None:
+    async with connect(cluster.target, name="tests") as connection:
+        leaving = cluster.node_at(int(connection.address.rpartition(":")[2]))
+        reconnected = asyncio.Event()
+        connection.on_reconnect(reconnected.set)
+        asked_at = time.monotonic()
+        leaving.enter_lame_duck_mode()
+        await reconnected.wait()
+        print(f"on another node after {time.monotonic() - asked_at:.2f} s")
+        assert connection.address != f"127.0.0.1:{leaving.port}"
+        # By itself it would close this connection within ten seconds, its grace period.
+        assert time.monotonic() - asked_at < 8.0

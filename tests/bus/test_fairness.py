@@ -48,8 +48,11 @@ async def finish(inbox: Inbox, delivery: Delivery) -> None:
 
 
 @asynccontextmanager
-async def fair_inbox(connection: Connection, per_tenant: int) -> AsyncIterator[Inbox]:
-    async with Inbox(connection, CONSUMER, per_tenant, max_per_tenant=per_tenant).open() as inbox:
+async def fair_inbox(
+    connection: Connection, per_tenant: int, *, shared: bool = False
+) -> AsyncIterator[Inbox]:
+    closed = Inbox(connection, CONSUMER, per_tenant, max_per_tenant=per_tenant, shared=shared)
+    async with closed.open() as inbox:
         yield inbox
 
 
@@ -102,6 +105,27 @@ async def test_the_backlog_of_a_tenant_does_not_delay_later_events_of_others(
         await finish(inbox, other)
         held = len(inbox._lanes[1][1].buffer)
         assert held <= 2 + look_ahead.EXTRA_CAPACITY
+
+
+async def test_a_host_that_is_busy_leaves_a_backlog_to_the_others_and_finds_other_tenants(
+    connection: Connection,
+) -> None:
+    await publish_events(connection, range(1, 41), "aaa")
+    async with fair_inbox(connection, 2, shared=True) as busy:
+        assert [(await get_delivery(busy)).tenant for _ in range(2)] == ["aaa", "aaa"]
+        ahead = busy._look_aheads[CONSUMER.durable(NORMAL)]
+        await wait_until(lambda: ahead._stalled_looks > look_ahead.STALLED_LOOKS, WITHIN)
+        async with fair_inbox(connection, 2, shared=True) as idle:
+            for _ in range(36):  # without the two in progress and the two that are buffered there
+                await finish(idle, await get_delivery(idle))
+            assert not ahead._deferred
+            await publish_events(connection, [1001], "bbb")
+            other = await get_delivery(idle)
+            assert other.tenant == "bbb"
+            await finish(idle, other)
+        await publish_events(connection, [*range(41, 61)], "aaa")
+        await publish_events(connection, [1002], "bbb")
+        assert (await get_delivery(busy)).tenant == "bbb"
 
 
 async def test_a_deferred_event_returns_without_counting_an_attempt(

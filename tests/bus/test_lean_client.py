@@ -56,6 +56,22 @@ async def test_an_unanswered_request_times_out_and_leaves_nothing(connection: Co
     assert connection.client._replies == {}
 
 
+async def test_a_request_fails_at_once_when_the_connection_is_interrupted(
+    connection: Connection,
+) -> None:
+    asked = asyncio.Event()
+
+    async def never_reply(_: Msg) -> None:
+        asked.set()
+
+    await connection.client.subscribe("silence", cb=never_reply)
+    waiting = asyncio.create_task(connection.client.request("silence", timeout=60.0))
+    await asked.wait()
+    await connection.client.force_reconnect()
+    with pytest.raises(nats.errors.Error, match="interrupted"):
+        await asyncio.wait_for(waiting, 10.0)
+
+
 async def test_a_request_without_a_responder_fails_at_once(connection: Connection) -> None:
     with pytest.raises(nats.errors.NoRespondersError):
         await connection.client.request("nobody", timeout=60)

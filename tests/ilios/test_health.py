@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from actors.engines import Engine, EngineCrashed
+from actors.engines import Engine, EngineCrashed, EngineUnavailable
 from actors.ports import Blobs
 from actors.writes import DatabaseUnavailable, Writer
 from bus.connection import Connection
@@ -101,6 +101,22 @@ async def test_health_is_ok_when_every_part_answers() -> None:
     assert report.healthy
     assert report.problems == []
     assert report.services["bus"] == report.services["database"] == "connected"
+
+
+async def test_workers_leave_to_others_what_this_host_cannot_do() -> None:
+    crashed = {"engine": EngineCrashed("none starts", document_blamed=False)}
+    away = {"engine": EngineUnavailable("engine_busy", "It is away.", retry_after=1.0)}
+    for faults, volumes, ocr, fetcher in (
+        ({}, None, None, None),
+        (away, None, None, None),
+        (crashed, None, "engine: none starts", None),
+        ({}, _volumes(database=99), "no room for database", "no room for database"),
+    ):
+        health = _health(Part(), volumes, part=lambda name, found=faults: Part(found.get(name)))  # type: ignore[misc]
+        for converts, expected in ((True, ocr), (False, fetcher)):
+            why = await health.why_no_work(converts=converts)
+            assert (why or "").startswith(expected or "")
+            assert (why is None) is (expected is None)
 
 
 async def test_a_damaged_database_is_reported_with_advice() -> None:

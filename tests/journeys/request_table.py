@@ -192,6 +192,8 @@ TABLE: dict[str, Callable[[], Sent]] = {
     "status of a removed one": lambda: document("status", "<removed>"),
     "status of nothing": lambda: document("status", UNKNOWN),
     "status of another's": lambda: document("status", "<foreign>"),
+    "status, waiting": lambda: document("status", "<completed>", wait=5),
+    "waiting for too long": lambda: document("status", "<completed>", wait=61),
     "status of no id": lambda: document("status", "Not-An-Id"),
     "result": lambda: document("result", "<completed>"),
     "result as JSON": lambda: document("result", "<completed>", format="json"),

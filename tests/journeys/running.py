@@ -41,7 +41,7 @@ class RunningService(ServiceProcess):
     def command(self) -> tuple[str, ...]:
         if self.armed is None:
             return super().command()
-        return ("-m", "tests.journeys.armed", self.armed, "1", "serve")
+        return ("-m", "tests.journeys.armed", f"{self.armed}:1", "serve")
 
     async def spawn(self) -> None:
         """Start it without waiting; with a given ``PORT`` requests can be sent at once."""

@@ -42,11 +42,15 @@ class ServiceClient:
     ``accepted_texts`` maps the id of each accepted document to the first line of its text.
     """
 
-    def __init__(self, service: RunningService, *, pages: int = 1) -> None:
+    def __init__(
+        self, service: RunningService, *, pages: int = 1, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._service = service
         self._pages = pages
         self._made = 0
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWERED_WITHIN))
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=ANSWERED_WITHIN), headers=headers
+        )
         self.accepted_texts: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:

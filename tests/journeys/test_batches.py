@@ -18,6 +18,8 @@ from tests import documents
 from tests.journeys.running import RunningService, Target, running_service
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 BROKEN = b"%PDF-1.7 and nothing else"
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 
@@ -106,7 +108,8 @@ async def test_a_batch_is_submitted_asked_for_and_downloaded(tmp_path: Path) -> 
         assert archive.read(names[2]).decode() == lines[2]["content"]
 
 
-@pytest.mark.parametrize("victim", [pytest.param("service", marks=pytest.mark.slow), "all"])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["service", "all"])
 async def test_a_batch_outlives_a_kill_with_exact_counters_and_bills(
     tmp_path: Path, victim: Target
 ) -> None:

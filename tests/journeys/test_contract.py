@@ -81,7 +81,7 @@ async def caller(service: RunningService) -> AsyncIterator[Caller]:
 
 
 @pytest.fixture
-async def only_caller(tmp_path: Path) -> AsyncIterator[Caller]:
+async def only_caller(edge_in_core: None, tmp_path: Path) -> AsyncIterator[Caller]:
     """A client of a service that no other test uses."""
     async with (
         running_service(tmp_path) as service,

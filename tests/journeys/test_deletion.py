@@ -169,7 +169,7 @@ async def test_a_waiting_client_is_answered_when_its_conversion_is_cancelled(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["service", "all"])
+@pytest.mark.parametrize("victim", [pytest.param("service", marks=pytest.mark.long), "all"])
 async def test_a_cancelled_document_stays_so_whatever_is_killed(
     tmp_path: Path, victim: Target
 ) -> None:

@@ -4,6 +4,7 @@ The clients, the documents and the checks are those of `ilios chaos`.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +13,16 @@ import pytest
 from bus.failpoints import POINTS, Failpoint
 from ilios.chaos.processes import IsolatedService
 from ilios.chaos.run import Trial, run_trial
+from tests.journeys.armed import RECORD
 
-FEW, MANY = 12, 24  # documents; groups of writes are reached less often than single events
 ROOT = Path(__file__).parents[2]
 TESTED_ELSEWHERE = {
     "batcher.converted": "test_mistral.py",
     "batcher.handed_over": "test_mistral.py",
     "engine.range_stored": "test_long_documents.py",
+    "moving.copied": "test_blob_moves.py",
+    "moving.proven": "test_blob_moves.py",
+    "moving.removed": "test_blob_moves.py",
     "objects.chunk": "test_bus_objects.py",
     "objects.unlisted": "../bus/test_objects.py",
     "retention.moved": "test_maintenance.py",
@@ -28,57 +32,93 @@ TESTED_ELSEWHERE = {
 }
 """Points that clients do not reach, or not soon, and the modules that test them."""
 ONCE, OFTEN = (1,), (5,)
-AGAIN = (6, 3, 8)
-"""At which hit of the point the service is killed, for each start but the last."""
-WRITING = {"ledger.applied", "ledger.committed", "persister.announced", "persister.committed"}
-RARE = {
-    "actor.buried",
-    "aggregator.published",
-    "aggregator.submitted",
-    "deletion.published",
-    "erasing.erased",
+AGAIN = (6, 3)
+"""At which hit of the point the service is killed, for each time that it is."""
+HITS: dict[Failpoint, Sequence[int]] = {
+    **dict.fromkeys(
+        ("ledger.applied", "ledger.committed", "persister.announced", "persister.committed"), AGAIN
+    ),
+    **dict.fromkeys(
+        (
+            "actor.buried",
+            "aggregator.published",
+            "aggregator.submitted",
+            "deletion.published",
+            "erasing.erased",
+        ),
+        ONCE,
+    ),
 }
-"""Points that may be reached only once in a run."""
+"""Points of the writer, and points that may be reached only once in a run; all others OFTEN."""
 
-QUICK = {"actor.answered", "persister.committed", "publisher.sent"}
+DOCUMENTS = 12  # clients go on while a point is left
+TOGETHER = 5  # points of one run
+WITHIN = 300.0  # seconds, on a machine under load
+QUICK: tuple[Failpoint, ...] = ("actor.answered", "persister.committed", "publisher.sent")
 """Points that `make test` tries; the others are slow."""
-TESTED_HERE = [
-    point if point in QUICK else pytest.param(point, marks=pytest.mark.slow)
-    for point in POINTS
-    if point not in TESTED_ELSEWHERE
-]
+SLOW = [point for point in POINTS if point not in QUICK and point not in TESTED_ELSEWHERE]
 
 
 class Armed(IsolatedService):
-    """The service, killed at a failpoint at each start but the last."""
+    """The service, killed at one of its failpoints at each start until none is left."""
 
-    def __init__(self, directory: Path, point: Failpoint, hits: Sequence[int]) -> None:
+    def __init__(self, directory: Path, points: Sequence[Failpoint]) -> None:
         super().__init__(directory)
-        self._point = point
-        self._hits = list(hits)
+        self._record = directory / "record"
+        self._record.touch()
+        # As the armed starts have it: a process less for the last one, which is not about the edge.
+        more = {"ILIOS_EDGE_PROCESSES": "0", RECORD: str(self._record)}
+        self._environ = {**self._environ, **more}
+        self._hits = {point: HITS.get(point, OFTEN) for point in points}
+
+    def killed_at(self) -> list[str]:
+        """Return the points at which it was killed so far."""
+        return self._record.read_text().split()
+
+    def left(self) -> list[str]:
+        """Return a point and a hit for each point that is not done."""
+        times = Counter(self.killed_at())
+        return [
+            f"{point}:{hits[times[point]]}"
+            for point, hits in self._hits.items()
+            if times[point] < len(hits)
+        ]
+
+    def has_survived(self) -> bool:
+        """Whether no point is left and it was started after the last kill."""
+        return not self.left() and self.starts > len(self.killed_at())
 
     def command(self) -> tuple[str, ...]:
-        if self.starts > len(self._hits):
-            return super().command()
-        hit = str(self._hits[self.starts - 1])
-        return ("-m", "tests.journeys.armed", self._point, hit, "serve")
+        if left := self.left():
+            return ("-m", "tests.journeys.armed", ",".join(left), "serve")
+        return super().command()
 
 
-@pytest.mark.parametrize("point", TESTED_HERE)
-async def test_a_service_killed_at_a_failpoint_keeps_every_promise(
-    tmp_path: Path, point: Failpoint
+@pytest.mark.timeout(WITHIN)
+@pytest.mark.parametrize(
+    "points",
+    [
+        QUICK,
+        *(
+            pytest.param(SLOW[start :: len(SLOW) // TOGETHER + 1], marks=pytest.mark.slow)
+            for start in range(len(SLOW) // TOGETHER + 1)
+        ),
+    ],
+    ids=" ".join,
+)
+async def test_a_service_killed_at_failpoints_keeps_every_promise(
+    tmp_path: Path, points: Sequence[Failpoint]
 ) -> None:
-    hits = ONCE if point in RARE else AGAIN if point in WRITING else OFTEN
-    service = Armed(tmp_path, point, hits)
-    documents = MANY if point in WRITING else FEW
-    trial = Trial(documents=documents, kills=0, seed=int.from_bytes(os.urandom(2)), clients=6)
+    service = Armed(tmp_path, points)
+    trial = Trial(documents=DOCUMENTS, kills=0, seed=int.from_bytes(os.urandom(2)), clients=6)
     # What is printed, the seed first, is shown with every failure.
-    report = await run_trial(trial, service, print, lambda: service.starts > len(hits))
-    assert service.starts == len(hits) + 1, f"seed {trial.seed}: the point was not reached"
+    report = await run_trial(trial, service, print, service.has_survived)
+    print("killed at", *service.killed_at())
+    assert not service.left(), f"seed {trial.seed}: points were not reached"
     kinds = [(one.kind, "code -9" in one.what) for one in report.violations]
     assert kinds == [("ended by itself", True)], f"seed {trial.seed}: {report.violations}"
     assert not report.is_late
-    assert report.accepted >= documents
+    assert report.accepted >= DOCUMENTS
 
 
 def test_every_failpoint_is_reached_somewhere_and_once_only() -> None:

@@ -19,6 +19,7 @@ PAGES = ("Title <script>alert(1)</script>", "Second page of the report")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("edge_in_core")
 async def test_a_document_and_a_batch_have_the_same_words_in_each_format(tmp_path: Path) -> None:
     content = documents.pdf(*PAGES)
     file = tmp_path / "paper-1.pdf"

@@ -21,7 +21,7 @@ from tests import documents
 from tests.journeys.running import RunningService, Target, running_service
 from tests.waiting import wait_until
 
-DOCUMENTS, CLIENTS, KILLS = 200, 6, 5
+DOCUMENTS, CLIENTS, KILLS = 100, 6, 5
 TARGETS: tuple[Target, ...] = ("service", "nats-server", "engine", "all")
 ENDED_WITHIN = 90.0  # seconds after the last fault; a machine under load is slow, not wrong
 

@@ -52,6 +52,7 @@ async def test_a_service_stopped_under_load_finishes_the_work_after_the_next_sta
                 assert (await answer.text()).strip() == f"Word {number}"
 
 
+@pytest.mark.usefixtures("edge_in_core")
 async def test_a_second_service_on_the_same_data_exits_with_advice(
     tmp_path: Path,
 ) -> None:
@@ -75,6 +76,8 @@ async def test_a_second_service_just_like_the_first_is_not_sent_to_another_port(
     assert "in use by another process" in errors
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("edge_in_core")
 async def test_a_taken_port_is_reported_and_nothing_is_left_running(
     tmp_path: Path,
 ) -> None:
@@ -177,6 +180,7 @@ async def test_closing_the_terminal_stops_the_service_in_order(tmp_path: Path) -
         assert await process.wait() == 0
 
 
+@pytest.mark.slow
 async def test_a_service_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # children inherit what is ignored
     try:

@@ -19,6 +19,8 @@ from tests.journeys.starting import (
 from tests.s3.servers import BUCKET, S3Server
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("edge_in_core")
+
 SOON = 30.0  # seconds; it is looked at twice a second, but a machine may be under load
 PLACES = {
     "the database": ("ilios.db", "the database"),
@@ -35,26 +37,32 @@ async def problem(client: ServiceClient, part: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "what", ["the database", *(pytest.param(one, marks=pytest.mark.slow) for one in [*PLACES][1:])]
+    "places", [["the database"], pytest.param([*PLACES][1:], marks=pytest.mark.slow)]
 )
-async def test_nothing_is_answered_while_data_is_moved_away(tmp_path: Path, what: str) -> None:
-    name, called = PLACES[what]
+async def test_nothing_is_answered_while_data_is_moved_away(
+    tmp_path: Path, places: list[str]
+) -> None:
     data = tmp_path / "data"
-    async with running_service(data) as service, ServiceClient(service) as client:
+    # The edge has a process of its own, which looks after the files as the core does.
+    async with (
+        running_service(data, ILIOS_EDGE_PROCESSES="1") as service,
+        ServiceClient(service) as client,
+    ):
         assert await client.is_accepted()
         await wait_until(lambda: are_completed(client, data), within=WITHIN)
-        path = (data / name).resolve()
-        aside = path.rename(tmp_path / "aside")
-        await wait_until(lambda: problem(client, f"{called} {path} is gone"), within=SOON)
-        await check_not_ready(client)
-        for asked in ("/", "/openapi.json", "/docs"):
-            assert (await client.send("GET", asked)).status == 200
-        aside.rename(path)
-        await wait_until(lambda: is_ready(client), within=WITHIN)
-        for document, text in client.accepted_texts.items():
-            assert await client.first_line(document) == text
-        assert await client.is_accepted()
-        await wait_until(lambda: are_completed(client, data), within=WITHIN)
+        for name, called in map(PLACES.__getitem__, places):
+            path = (data / name).resolve()
+            aside = path.rename(tmp_path / "aside")
+            await wait_until(lambda: problem(client, f"{called} {path} is gone"), within=SOON)  # noqa: B023
+            await check_not_ready(client)
+            for asked in ("/", "/openapi.json", "/docs"):
+                assert (await client.send("GET", asked)).status == 200
+            aside.rename(path)
+            await wait_until(lambda: is_ready(client), within=WITHIN)
+            for document, text in client.accepted_texts.items():
+                assert await client.first_line(document) == text
+            assert await client.is_accepted()
+            await wait_until(lambda: are_completed(client, data), within=WITHIN)
 
 
 @pytest.mark.parametrize(
@@ -256,9 +264,8 @@ async def test_a_bucket_that_is_emptied_while_the_service_runs_fails_no_document
         await all_are_there(client, promised)
 
 
-@pytest.mark.parametrize(
-    "how", ["moved away", pytest.param("an empty one in its place", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["moved away", "an empty one in its place"])
 async def test_a_wrong_directory_of_blobs_is_waited_for(tmp_path: Path, how: str) -> None:
     data = tmp_path / "data"
     async with running_with_documents(data) as promised:

@@ -25,7 +25,7 @@ AS_FORM = {"_content_type": "multipart/form-data"}
 PACKAGE = "ilios_by_openapi_generator"
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(shutil.which("java") is None, reason="no java on PATH"),
 ]
 

@@ -125,6 +125,7 @@ async def test_events_that_left_the_log_are_rebuilt_from_the_snapshot(data: Path
     assert rows(database) == before, "the snapshot has what was billed"
 
 
+@pytest.mark.slow
 async def test_a_sound_database_is_proven_equal_and_not_changed(data: Path) -> None:
     database = data / "ilios.db"
     before = database.read_bytes()

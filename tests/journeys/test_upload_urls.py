@@ -90,6 +90,7 @@ async def test_an_upload_is_converted_and_billed_once_however_often_it_is_comple
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("edge_in_core")
 async def test_urls_and_uploads_outlive_the_service_and_no_step_is_done_twice(
     tmp_path: Path,
 ) -> None:
@@ -118,6 +119,7 @@ async def test_urls_and_uploads_outlive_the_service_and_no_step_is_done_twice(
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
+@pytest.mark.usefixtures("edge_in_core")
 async def test_an_upload_killed_between_its_move_and_its_submission_is_completed(
     tmp_path: Path,
 ) -> None:
@@ -135,6 +137,8 @@ async def test_an_upload_killed_between_its_move_and_its_submission_is_completed
         assert not [key for key in blob_names(tmp_path) if key.startswith("uploads")]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("edge_in_core")
 async def test_an_upload_moved_but_not_submitted_is_completed_by_the_next_request(
     tmp_path: Path,
 ) -> None:

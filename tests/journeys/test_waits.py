@@ -52,6 +52,7 @@ async def test_waits_end_with_documents_and_batches(
         assert (found["status"], found["progress"]["failed"]) == ("completed", 1)
 
 
+@pytest.mark.usefixtures("edge_in_core")
 async def test_the_cancellation_of_a_batch_ends_the_waits_for_it(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:
@@ -76,6 +77,8 @@ async def test_the_cancellation_of_a_batch_ends_the_waits_for_it(
         assert billed_documents(tmp_path / "ilios.db") == [batch["documents"][0]["id"]]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("edge_in_core")
 async def test_a_cancellation_that_was_killed_half_way_is_finished_by_a_repetition(
     tmp_path: Path, session: aiohttp.ClientSession
 ) -> None:

@@ -16,7 +16,7 @@ class WorkerHost(RunningService):
     def command(self) -> tuple[str, ...]:
         if self.armed is None:
             return ("-m", "ilios", "run", *self.roles)
-        return ("-m", "tests.journeys.armed", self.armed, "1", "run", *self.roles)
+        return ("-m", "tests.journeys.armed", f"{self.armed}:1", "run", *self.roles)
 
     @property
     def converted(self) -> int:

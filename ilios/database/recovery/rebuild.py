@@ -99,11 +99,21 @@ class RebuildReport(Struct, frozen=True, kw_only=True):
         return self.had_old and not (self.old_fault or unreadable or ahead or self._lacks_rows)
 
     @property
+    def is_behind(self) -> bool:
+        """Whether the log has events that are not applied to the old database."""
+        index = self.build.index
+        return max((*index.documents.values(), *index.batches.values()), default=0) > self._seen
+
+    @property
+    def _seen(self) -> int:
+        """The cursor of the old database on the log."""
+        cursor = self.compared.cursor
+        return cursor[1] if cursor and self.extent and cursor[0] == self.extent.created else 0
+
+    @property
     def _lacks_rows(self) -> bool:
         # Rows with an event before the cursor of the old database, which nevertheless lacks them.
-        cursor = self.compared.cursor
-        seen = cursor[1] if cursor and self.extent and cursor[0] == self.extent.created else 0
-        index = self.build.index
+        index, seen = self.build.index, self._seen
         # Earlier versions stored no rejected submissions.
         never_stored = index.rejected - index.submitted
         events = index.documents

@@ -5,11 +5,11 @@ granted to the tenant that has the fewest, and needs none while it waits for a c
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ilios.edge.errors import RETRY_AFTER, HttpProblem
-from ilios.runtime.fair_semaphore import FairSemaphore
+from ilios.runtime.fair_semaphore import FairSemaphore, HeldSlot
 
 OVERLOADED = "overloaded"
 """The code of a request that is not admitted."""
@@ -99,20 +99,9 @@ class Admission:
         finally:
             self._bytes.give_back(tenant, size)
 
-    @asynccontextmanager
-    async def place(self, tenant: str) -> AsyncIterator[None]:
-        """Work while the context is open.
-
-        :raises HttpProblem: no place was free in time (503).
-        """
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(
-                    self._places.slot(tenant=tenant, wait_timeout=PLACE_TIMEOUT)
-                )
-            except TimeoutError:
-                raise _overloaded() from None
-            yield
+    def place(self, tenant: str) -> HeldSlot:
+        """Return the context of a place, which raises an ``HttpProblem`` (503) if none is free."""
+        return self._places.slot(tenant=tenant, wait_timeout=PLACE_TIMEOUT, on_timeout=_overloaded)
 
 
 def _overloaded() -> HttpProblem:

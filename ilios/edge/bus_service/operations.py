@@ -20,6 +20,7 @@ from ilios.edge import (
 )
 from ilios.edge.addresses import LEGACY, RESOURCE
 from ilios.edge.bus_service.answers import BusAnswer, Call, Replayed
+from ilios.edge.bus_service.pages import read_pages
 from ilios.edge.bus_service.results import (
     ConvertDocument,
     ReadResult,
@@ -29,16 +30,20 @@ from ilios.edge.bus_service.results import (
 )
 from ilios.edge.bus_service.submissions import accept_submission, receive_batch, receive_document
 from ilios.edge.publishing import Accepted
+from ilios.edge.waits import wait_for_batch, wait_for_document
 from schemas import replies, usage_replies
 from schemas.batches import BatchSubmitted
 from schemas.bus_requests import (
     BatchReference,
     DocumentReference,
+    DocumentStatusRequest,
+    PagesRequest,
     SubmitBatch,
     SubmitDocument,
     UsageRequest,
 )
 from schemas.documents import DEFAULT_PRIORITY, IMMEDIATE_PRIORITY, DocumentSubmitted
+from schemas.pages import DocumentPages
 from schemas.records import DocumentRecord
 from schemas.states import UNFINISHED_STATES
 
@@ -117,10 +122,13 @@ async def cancel(call: Call) -> BusAnswer:
 
 
 async def status(call: Call) -> BusAnswer:
-    """Answer with the state of a document."""
-    wanted = requests.parse_json(DocumentReference, call.members)
-    document = await _document(call, wanted)
-    return await responses.status_answer(call.edge, document, RESOURCE)
+    """Answer with the state of a document, when it has ended or time is up."""
+    async with call.place():
+        wanted = requests.parse_json(DocumentStatusRequest, call.members)
+        document = await _document(call, wanted)
+    document = await wait_for_document(call.edge, document, wanted.wait, call.closing)
+    async with call.place():
+        return await responses.status_answer(call.edge, document, RESOURCE)
 
 
 async def result(call: Call) -> BusAnswer:
@@ -144,11 +152,23 @@ async def submit_batch(call: Call) -> BusAnswer:
     return _marked(accepted, answer)
 
 
+async def pages(call: Call) -> BusAnswer:
+    """Answer with pages of a document, also while it is converted."""
+    wanted = requests.parse_json(PagesRequest, call.members)
+    document = await _document(call, wanted)
+    content.raise_if_removed(document)
+    room = Room(call.max_bytes)
+    return responses.Answer(200, await read_pages(call.edge, document, wanted.since, room))
+
+
 async def batch_status(call: Call) -> BusAnswer:
-    """Answer with the progress of a batch."""
-    wanted = requests.parse_json(BatchReference, call.members)
-    batch = await lookup.require_batch(call.edge, call.tenant, wanted.batch_id)
-    return await batches.status_answer(call.edge, batch, wanted.details)
+    """Answer with the progress of a batch, when it has ended or time is up."""
+    async with call.place():
+        wanted = requests.parse_json(BatchReference, call.members)
+        batch = await lookup.require_batch(call.edge, call.tenant, wanted.batch_id)
+    batch = await wait_for_batch(call.edge, batch, wanted.wait, call.closing)
+    async with call.place():
+        return await batches.status_answer(call.edge, batch, wanted.details)
 
 
 async def usage_summary(call: Call) -> BusAnswer:
@@ -205,10 +225,11 @@ OPERATIONS = (
     BusOperation(
         name="status",
         summary="How far a document is.",
-        body=DocumentReference,
+        body=DocumentStatusRequest,
         replies=(replies.DocumentStatus,),
         http="GET /v1/documents/{id}",
         handler=status,
+        waits=True,
     ),
     BusOperation(
         name="result",
@@ -218,6 +239,14 @@ OPERATIONS = (
         http="GET /v1/documents/{id}/content",
         handler=result,
         content=True,
+    ),
+    BusOperation(
+        name="pages",
+        summary="The pages of a document, also while it is converted.",
+        body=PagesRequest,
+        replies=(DocumentPages,),
+        http="GET /v1/documents/{id}/pages",
+        handler=pages,
     ),
     BusOperation(
         name="batch.submit",
@@ -234,8 +263,9 @@ OPERATIONS = (
         summary="How far a batch is.",
         body=BatchReference,
         replies=(replies.BatchStatus,),
-        http="GET /v1/batch/status/{id}",
+        http="GET /v1/batch/{id}",
         handler=batch_status,
+        waits=True,
     ),
     BusOperation(
         name="usage",

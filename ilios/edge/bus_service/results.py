@@ -81,7 +81,7 @@ async def _read_whole(
     if output.format.render is None:
         tag = blob.sha256
         if blob.size > max_bytes:
-            raise _too_large(document, max_bytes, blob.size)
+            raise too_large_problem(document, max_bytes, blob.size)
         pieces = verified_chunks(edge.blobs, blob, result)
     else:
         reply = responses.document_content(document, addresses)
@@ -92,7 +92,7 @@ async def _read_whole(
         async for piece in pieces:
             body += piece
             if len(body) > max_bytes:
-                raise _too_large(document, max_bytes, None)
+                raise too_large_problem(document, max_bytes, None)
     return Content(200, bytes(body), headers | {"ETag": f'"{tag}"'})
 
 
@@ -112,7 +112,8 @@ async def _read_part(edge: Edge, document: DocumentRecord, output: Output, part:
     return Content(206, body, headers)
 
 
-def _too_large(document: DocumentRecord, max_bytes: int, size: int | None) -> HttpProblem:
+def too_large_problem(document: DocumentRecord, max_bytes: int, size: int | None) -> HttpProblem:
+    """Return the 413 of a result that does not fit into a reply."""
     url = RESOURCE.content_of(document.document_id)
     return HttpProblem(
         413,

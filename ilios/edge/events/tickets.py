@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from ilios.edge import requests
 from ilios.edge.context import TENANT
-from ilios.edge.errors import AUTHENTICATING, HttpProblem
+from ilios.edge.errors import AUTHENTICATING, READING_JSON, HttpProblem
 from ilios.edge.events.effects import BATCH, DOCUMENT
 from ilios.edge.events.sealing import SEALER, Scope
 from ilios.edge.operation import JSON, RequestBody, Response, operation
@@ -71,10 +71,7 @@ class _Ticket(Struct, frozen=True, array_like=True):
             description="The ticket.", content={JSON: EventTicket}, headers=("Cache-Control",)
         )
     },
-    problems=(
-        AUTHENTICATING,
-        {400: ("malformed_json",), 413: ("request_too_large",), 415: ("json_expected",)},
-    ),
+    problems=(AUTHENTICATING, READING_JSON),
 )
 async def ticket(request: web.Request) -> web.StreamResponse:
     """Answer with a ticket for a stream of the tenant, whether or not it exists."""

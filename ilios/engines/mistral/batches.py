@@ -10,11 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import httpx2
 import msgspec
 import structlog
-from mistralai.client import models
-from mistralai.client.errors import MistralError
 
 from actors.content_types import PDF
 from actors.engines import Conversion, EngineJob, HeldDocument, SourceFile, Unconvertible
@@ -30,9 +27,10 @@ from ilios.engines.mistral import (
 )
 from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient, ocr_options
-from ilios.engines.mistral.errors import ApiError
+from ilios.engines.mistral.errors import CALL_ERRORS, ApiError
 from ilios.engines.mistral.ocr import decode_response
 from ilios.engines.mistral.protection import unprotected
+from ilios.engines.mistral.records import BatchJob
 from ilios.engines.mistral.uploads import DocumentReference, Uploads
 from ilios.engines.pages import PageSplitter, selected_indices
 from ilios.engines.results import CacheKey, ResultCache
@@ -139,7 +137,7 @@ class MistralBatches:
         try:
             async for line in self._client.read_lines(file_id):
                 yield line
-        except (MistralError, httpx2.HTTPError, httpx2.StreamError, TimeoutError) as error:
+        except CALL_ERRORS as error:
             raise self._calls.as_unavailable(error) from error
 
     async def cancel(self, job: str) -> None:
@@ -182,7 +180,7 @@ class MistralBatches:
             return None  # converted alone it fails with the reason
         return _request(document.document_id, sent, model, pages, images=self._limits.images)
 
-    async def _create(self, name: str, file: IO[bytes], model: str) -> models.BatchJob:
+    async def _create(self, name: str, file: IO[bytes], model: str) -> BatchJob:
         async def upload() -> str:
             file.seek(0)
             return await self._uploads.upload_requests(name, file)
@@ -244,10 +242,10 @@ def _request(
     return msgspec.json.encode({"custom_id": document_id, "body": body}) + b"\n"
 
 
-def _job(job: models.BatchJob) -> EngineJob:
+def _job(job: BatchJob) -> EngineJob:
     return EngineJob(
         id=job.id,
-        status=msgspec.convert(str(job.status), EngineJobStatus),
+        status=msgspec.convert(job.status, EngineJobStatus),
         total=job.total_requests,
         completed=job.completed_requests,
         failed=job.failed_requests,

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import TypeVar
 
 import structlog
@@ -12,7 +12,7 @@ import structlog
 from actors.backoff import Backoff
 from actors.engines import EngineUnavailable, Unconvertible
 from ilios.engines.mistral import MistralLimits
-from ilios.engines.mistral.errors import ApiError, classify
+from ilios.engines.mistral.errors import BAD_KEY, ApiError, classify
 from ilios.engines.mistral.ocr import OcrResponse
 from ilios.runtime.fair_semaphore import FairSemaphore
 
@@ -49,10 +49,9 @@ class RateLimiter:
     @asynccontextmanager
     async def slot(self, pages: int, *, urgent: bool, tenant: str = "") -> AsyncIterator[None]:
         """Hold a slot for a call that reads so many pages; wait for it first."""
-        async with AsyncExitStack() as stack:
-            if pages > LARGE_CALL_PAGES:
-                await stack.enter_async_context(self._large_slots.slot(tenant=tenant))
-            await stack.enter_async_context(self._slots.slot(urgent=urgent, tenant=tenant))
+        is_large = pages > LARGE_CALL_PAGES
+        large = self._large_slots.slot(tenant=tenant) if is_large else nullcontext()
+        async with large, self._slots.slot(urgent=urgent, tenant=tenant):
             await self._wait(pages)
             yield
 
@@ -95,6 +94,21 @@ class CircuitBreaker:
             return None
         left = max(0.0, self._open_until - time.monotonic())
         return f"{self._cause.reason}; circuit open, next call in {left:.0f} s"
+
+    @property
+    def refuses_account(self) -> bool:
+        """Whether the circuit is open because the API refuses the account, for some time yet."""
+        open_until, cause = self._open_until, self._cause
+        if open_until is None or cause is None or cause.kind != "account":
+            return False
+        return cause.code == BAD_KEY or open_until > time.monotonic()
+
+    @property
+    def may_try_key(self) -> bool:
+        """Whether the key was refused, and may be tried again."""
+        if self._open_until is None or self._cause is None or self._cause.code != BAD_KEY:
+            return False
+        return self._open_until <= time.monotonic()
 
     def before_call(self) -> None:
         """Let a call through: any while closed, one after each pause while open.
@@ -229,6 +243,19 @@ class RetryingCalls:
                 ) from failure
             attempts += 1
             await asyncio.sleep(wait)
+
+    async def try_refused_key(self, check: Callable[[], Awaitable[None]]) -> None:
+        """Close the circuit if a key that was refused is accepted, without a call that is paid."""
+        if not self._breaker.may_try_key:
+            return
+        self._breaker.before_call()
+        try:
+            await check()
+        except Exception as error:  # noqa: BLE001  unknown ones are raised there
+            with suppress(Unconvertible):  # an API that refuses the request accepts the key
+                self.as_unavailable(error)
+        else:
+            self._breaker.record_success()
 
     def as_unavailable(self, error: Exception) -> EngineUnavailable:
         """Return the error to raise for a failure that is not retried here."""

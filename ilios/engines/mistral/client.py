@@ -1,46 +1,44 @@
 """Client of the API: one method for each operation, without retries.
 
-OCR, which every document needs, is called without the SDK; see ``ocr``.
+What every document and every start needs is called without the SDK; see ``ocr``, ``files`` and
+``sdk``.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import IO, Any
 
 import httpx2
-from mistralai.client import Mistral, models
-from mistralai.client.errors import MistralError
-from msgspec import Struct
 
-from ilios.engines.mistral.ocr import CONNECT_SECONDS, IDLE_SECONDS, OcrEndpoint, OcrResponse
+from ilios.engines.mistral.errors import RefusedCall
+from ilios.engines.mistral.files import LIST_PAGE_SIZE, FilesEndpoint
+from ilios.engines.mistral.ocr import CONNECT_SECONDS, OcrEndpoint, OcrResponse, open_session
+from ilios.engines.mistral.records import BatchJob, Purpose, SdkCalls, UploadedFile
 from ilios.secret import Secret
-from schemas.results import split_lines
 
-LIST_PAGE_SIZE = 100
-JOBS_LIVE = timedelta(days=8)
-"""A batch job may take a week; older ones have ended."""
-EXPIRY_HOURS = 48
-"""After this time the API deletes an upload itself, in case this installation is gone."""
+SERVER_URL = "https://api.mistral.ai"
+KEY_CHECK_SECONDS = 1.5  # less than a check of health may take
 
 _BASIC_MODELS = ("mistral-ocr-2505",)
 _WITHOUT_CONFIDENCE = (*_BASIC_MODELS, "mistral-ocr-2512")
 
 
-class UploadedFile(Struct, frozen=True):
-    """A file at Mistral."""
-
-    id: str
-    name: str
-
-
 class MistralClient:
-    """Calls of the API. Errors are those of the SDK and of HTTP; see ``errors.classify``."""
+    """Calls of the API. Errors are those of ``errors.classify``."""
 
-    def __init__(self, sdk: Mistral, endpoint: OcrEndpoint, call_timeout: float) -> None:
-        self.sdk = sdk
+    def __init__(
+        self,
+        endpoint: OcrEndpoint,
+        files: FilesEndpoint,
+        load_sdk: Callable[[], Awaitable[SdkCalls]],
+        call_timeout: float,
+    ) -> None:
         self._endpoint = endpoint
+        self._files = files
+        self._load_sdk = load_sdk
+        self._loading = asyncio.Lock()
+        self._loaded: SdkCalls | None = None
         self._timeout = call_timeout
 
     @classmethod
@@ -49,34 +47,32 @@ class MistralClient:
         cls, key: Secret, server_url: str | None, *, max_concurrent_calls: int, call_timeout: float
     ) -> AsyncIterator["MistralClient"]:
         """Open a client; connections are made by the first calls."""
-        limits = httpx2.Limits(
-            max_connections=max_concurrent_calls * 2,
-            max_keepalive_connections=max_concurrent_calls,
-            keepalive_expiry=IDLE_SECONDS,
-        )
-        timeout = httpx2.Timeout(call_timeout, connect=CONNECT_SECONDS)
-        certificates = httpx2.create_ssl_context()
-        # Without a synchronous client the SDK makes one, and loads certificates for it.
-        with httpx2.Client(verify=False) as unused:
-            async with (
-                httpx2.AsyncClient(
-                    follow_redirects=True, limits=limits, timeout=timeout, verify=certificates
-                ) as http,
-                Mistral(
-                    api_key=key.get_secret_value(),
-                    server_url=server_url,
-                    client=unused,
-                    async_client=http,
-                    timeout_ms=int(call_timeout * 1000),
-                ) as sdk,
-                OcrEndpoint.open(
-                    key,
-                    sdk.sdk_configuration.get_server_details()[0],
-                    max_connections=max_concurrent_calls * 2,
-                    ssl_context=certificates,
-                ) as endpoint,
-            ):
-                yield cls(sdk, endpoint, call_timeout)
+        url, certificates = server_url or SERVER_URL, httpx2.create_ssl_context()
+
+        def make_sdk() -> AbstractAsyncContextManager[SdkCalls]:
+            from ilios.engines.mistral.sdk import Sdk  # noqa: PLC0415  12 MB, a fifth of a second
+
+            return Sdk.open(
+                key,
+                url,
+                max_concurrent_calls=max_concurrent_calls,
+                call_timeout=call_timeout,
+                ssl_context=certificates,
+            )
+
+        async with AsyncExitStack() as stack:
+
+            async def load_sdk() -> SdkCalls:
+                return await stack.enter_async_context(await asyncio.to_thread(make_sdk))
+
+            session = await stack.enter_async_context(
+                open_session(
+                    key, max_connections=max_concurrent_calls * 2, ssl_context=certificates
+                )
+            )
+            yield cls(
+                OcrEndpoint(session, url), FilesEndpoint(session, url), load_sdk, call_timeout
+            )
 
     async def ocr(
         self, model: str, document: dict[str, Any], pages: list[int] | None, *, images: bool
@@ -87,100 +83,68 @@ class MistralClient:
         async with asyncio.timeout(self._timeout):
             return await self._endpoint.call(request)
 
-    async def upload(
-        self, name: str, content: IO[bytes], purpose: models.FilePurpose = "ocr"
-    ) -> str:
-        """Upload a file and return its id; it expires after ``EXPIRY_HOURS``."""
-        async with asyncio.timeout(self._timeout):
-            uploaded = await self.sdk.files.upload_async(
-                file={"file_name": name, "content": content}, purpose=purpose, expiry=EXPIRY_HOURS
-            )
-        return uploaded.id
-
     async def delete(self, file_id: str) -> None:
         """Delete a file; a missing one is no error."""
         async with asyncio.timeout(CONNECT_SECONDS):
             try:
-                await self.sdk.files.delete_async(file_id=file_id)
-            except MistralError as error:
+                await self._files.delete(file_id)
+            except RefusedCall as error:
                 if error.status_code != 404:
                     raise
 
-    async def list_files(
-        self, prefix: str, purpose: models.FilePurpose = "ocr"
-    ) -> list[UploadedFile]:
+    async def check_key(self) -> None:
+        """Make a call that costs nothing and needs the key."""
+        async with asyncio.timeout(KEY_CHECK_SECONDS):
+            await self._files.page(0, 1)
+
+    async def list_files(self, prefix: str, purpose: Purpose = "ocr") -> list[UploadedFile]:
         """Return the files whose names have this prefix."""
         found: list[UploadedFile] = []
-        page = 0
+        number = 0
         while True:
             async with asyncio.timeout(self._timeout):
-                listed = await self.sdk.files.list_async(
-                    page=page, page_size=LIST_PAGE_SIZE, search=prefix, purpose=purpose
+                page = await self._files.page(
+                    number, LIST_PAGE_SIZE, search=prefix, purpose=purpose
                 )
-            found += _with_prefix(listed.data, prefix)
-            if len(listed.data) < LIST_PAGE_SIZE:
+            found += [one for one in page if one.name.startswith(prefix)]
+            if len(page) < LIST_PAGE_SIZE:
                 return found
-            page += 1
+            number += 1
 
-    async def find_job(self, metadata: dict[str, str]) -> models.BatchJob | None:
-        """Return the newest batch job with this metadata, or None; old ones are ignored."""
-        since = datetime.now(UTC) - JOBS_LIVE
-        page = 0
-        while True:
-            # Not by metadata: the SDK serializes that filter as separate parameters.
-            async with asyncio.timeout(self._timeout):
-                listed = await self.sdk.batch.jobs.list_async(
-                    page=page, page_size=LIST_PAGE_SIZE, created_after=since
-                )
-            jobs = listed.data or []
-            for job in jobs:
-                if _has_metadata(job, metadata):
-                    return job
-            if len(jobs) < LIST_PAGE_SIZE:
-                return None
-            page += 1
+    async def upload(self, name: str, content: IO[bytes], purpose: Purpose = "ocr") -> str:
+        """Upload a file and return its id; as ``SdkCalls.upload``."""
+        return await (await self._sdk()).upload(name, content, purpose)
 
-    async def create_job(
-        self, input_file: str, model: str, metadata: dict[str, str]
-    ) -> models.BatchJob:
-        """Create a batch job for the OCR requests in an uploaded file."""
-        async with asyncio.timeout(self._timeout):
-            return await self.sdk.batch.jobs.create_async(
-                endpoint="/v1/ocr", input_files=[input_file], model=model, metadata=metadata
-            )
+    async def find_job(self, metadata: dict[str, str]) -> BatchJob | None:
+        """Return a batch job; as ``SdkCalls.find_job``."""
+        return await (await self._sdk()).find_job(metadata)
 
-    async def get_job(self, job_id: str) -> models.BatchJob | None:
+    async def create_job(self, input_file: str, model: str, metadata: dict[str, str]) -> BatchJob:
+        """Create a batch job; as ``SdkCalls.create_job``."""
+        return await (await self._sdk()).create_job(input_file, model, metadata)
+
+    async def get_job(self, job_id: str) -> BatchJob | None:
         """Return a batch job, or None."""
-        async with asyncio.timeout(self._timeout):
-            try:
-                return await self.sdk.batch.jobs.get_async(job_id=job_id)
-            except MistralError as error:
-                if error.status_code != 404:
-                    raise
-                return None
+        return await (await self._sdk()).get_job(job_id)
 
     async def cancel_job(self, job_id: str) -> None:
         """Ask a batch job to stop."""
-        async with asyncio.timeout(self._timeout):
-            await self.sdk.batch.jobs.cancel_async(job_id=job_id)
+        await (await self._sdk()).cancel_job(job_id)
 
     async def delete_job(self, job_id: str) -> None:
         """Delete a batch job; a missing one is no error."""
-        async with asyncio.timeout(self._timeout):
-            try:
-                await self.sdk.batch.jobs.delete_async(job_id=job_id)
-            except MistralError as error:
-                if error.status_code != 404:
-                    raise
+        await (await self._sdk()).delete_job(job_id)
 
     async def read_lines(self, file_id: str) -> AsyncIterator[bytes]:
         """Stream the lines of a file."""
-        answer = await self.sdk.files.download_async(file_id=file_id)
-        try:
-            async for line in split_lines(answer.aiter_bytes()):
-                yield line
-        finally:
-            await answer.aclose()
+        async for line in (await self._sdk()).read_lines(file_id):
+            yield line
+
+    async def _sdk(self) -> SdkCalls:
+        async with self._loading:
+            if self._loaded is None:
+                self._loaded = await self._load_sdk()
+            return self._loaded
 
 
 def ocr_options(model: str, pages: list[int] | None, *, images: bool) -> dict[str, Any]:
@@ -197,11 +161,3 @@ def ocr_options(model: str, pages: list[int] | None, *, images: bool) -> dict[st
     if model not in _WITHOUT_CONFIDENCE:
         chosen["confidence_scores_granularity"] = "page"
     return chosen
-
-
-def _with_prefix(files: Iterable[models.FileSchema], prefix: str) -> list[UploadedFile]:
-    return [UploadedFile(one.id, one.filename) for one in files if one.filename.startswith(prefix)]
-
-
-def _has_metadata(job: models.BatchJob, metadata: dict[str, str]) -> bool:
-    return isinstance(job.metadata, dict) and metadata.items() <= job.metadata.items()

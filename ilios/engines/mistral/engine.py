@@ -86,12 +86,16 @@ class MistralEngine:
         return self._breaker.problem
 
     async def check(self) -> None:
-        """Make sure that the circuit is closed.
+        """Make sure that the circuit is closed; a key that was refused is tried again now and then.
 
         :raises EngineUnavailable: it is open.
         """
+        await self._calls.try_refused_key(self._client.check_key)
         if self.problem is not None:
-            raise EngineUnavailable("engine_unavailable", self.problem, retry_after=1.0)
+            refused = self._breaker.refuses_account
+            raise EngineUnavailable(
+                "engine_unavailable", self.problem, retry_after=1.0, refused=refused
+            )
 
     async def convert(self, document: SourceFile, progress: Progress | None = None) -> Conversion:
         """Convert the selected pages of a document; pages already paid for come from the cache.

@@ -9,7 +9,6 @@ from typing import Literal
 import aiohttp
 import httpx2
 import msgspec
-from mistralai.client.errors import MistralError, NoResponseError, ResponseValidationError
 
 from actors.engines import Unconvertible
 
@@ -21,6 +20,8 @@ LONGEST_MESSAGE = 200  # characters of the API's messages that are passed on
 
 _BUSY = frozenset({425, 429})
 _KEY = frozenset({401, 403})
+BAD_KEY = "engine_bad_key"
+"""The code of a key that is refused."""
 _FILE_MISSING = re.compile(r'file not found|could not get file|"invalid_file"', re.IGNORECASE)
 _UNREADABLE = "Mistral sent an answer that cannot be understood"
 _DOCUMENT = tuple(
@@ -56,7 +57,7 @@ class ApiError(Exception):
 
 
 class RefusedCall(Exception):
-    """The OCR endpoint answered with another status than 200; ``MistralError`` without the SDK."""
+    """The API answered with another status than 200."""
 
     def __init__(self, status: int, body: str, headers: Mapping[str, str]) -> None:
         super().__init__(f"status {status}")
@@ -65,13 +66,32 @@ class RefusedCall(Exception):
         self.headers = headers
 
 
+class UnreadableAnswer(ValueError):
+    """An answer that the SDK cannot understand."""
+
+
+class ConnectionBroken(Exception):
+    """The SDK got no answer."""
+
+
+CALL_ERRORS = (
+    RefusedCall,
+    UnreadableAnswer,
+    ConnectionBroken,
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    aiohttp.ClientError,
+    TimeoutError,
+    msgspec.DecodeError,
+)
+"""What a call raises when it fails; ``classify`` has the meaning."""
+
+
 def classify(error: Exception) -> ApiError | Unconvertible:
-    """Return the meaning of an exception of the HTTP libraries or the SDK; raise any other one."""
+    """Return the meaning of an exception of a call; raise any other one."""
     match error:
-        case ResponseValidationError():
-            return _lost_answer(_UNREADABLE)
-        case MistralError() | RefusedCall():
-            return _from_response(error.status_code, error.body or "", error.headers)
+        case RefusedCall():
+            return _from_response(error.status_code, error.body, error.headers)
         case (
             httpx2.ConnectError()
             | httpx2.ConnectTimeout()
@@ -84,7 +104,7 @@ def classify(error: Exception) -> ApiError | Unconvertible:
             return _down("Mistral cannot be reached")
         case TimeoutError() | httpx2.TimeoutException():
             return _lost_answer("Mistral did not answer in time")
-        case httpx2.HTTPError() | httpx2.StreamError() | NoResponseError() | aiohttp.ClientError():
+        case httpx2.HTTPError() | httpx2.StreamError() | ConnectionBroken() | aiohttp.ClientError():
             return _lost_answer("The connection to Mistral broke off")
         case ValueError():  # invalid JSON in an answer
             return _lost_answer(_UNREADABLE)
@@ -111,7 +131,7 @@ def _from_response(status: int, body: str, headers: Mapping[str, str]) -> ApiErr
 def _service_error(status: int, body: str) -> ApiError | None:
     """Return an error of the API or the account; None if it is the document's."""
     if status in _KEY:
-        return ApiError("account", "engine_bad_key", "Mistral refuses the key in MISTRAL_API_KEY")
+        return ApiError("account", BAD_KEY, "Mistral refuses the key in MISTRAL_API_KEY")
     if status == 402 or (status == 429 and re.search("budget|credit|billing", body, re.IGNORECASE)):
         return ApiError("account", "engine_quota", "The budget at Mistral is used up")
     if status in _BUSY:

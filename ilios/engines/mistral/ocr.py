@@ -1,6 +1,6 @@
 """The OCR endpoint by aiohttp and msgspec: a third of the SDK's CPU time per call.
 
-The SDK has all other endpoints. Its models of this one have members that are not read here.
+The SDK's models of this endpoint have members that are not read here.
 """
 
 import io
@@ -111,42 +111,41 @@ def decode_response(body: bytes | msgspec.Raw) -> OcrResponse:
         raise msgspec.DecodeError(str(error)) from error
 
 
+@asynccontextmanager
+async def open_session(
+    key: Secret, *, max_connections: int, ssl_context: SSLContext
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a pool of connections, which are made by the first calls."""
+    async with aiohttp.ClientSession(
+        headers={
+            "Authorization": f"Bearer {key.get_secret_value()}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": f"ilios/{__version__}",
+        },
+        connector=aiohttp.TCPConnector(
+            limit=max_connections, keepalive_timeout=IDLE_SECONDS, ssl=ssl_context
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_line_size=HEADER_BYTES,
+        max_field_size=HEADER_BYTES,
+        max_headers=MOST_HEADERS,
+        # The time of the whole call is limited by the caller.
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
+    ) as session:
+        yield session
+
+
 class OcrEndpoint:
-    """Makes single calls, without retries. Open one with ``open``."""
+    """Makes single calls in a session, without retries.
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, proxy: str | None) -> None:
+    Proxies are those of the environment, as for the SDK.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, server_url: str) -> None:
         self._session = session
-        self._url = url
-        self._proxy = proxy
-
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, key: Secret, server_url: str, *, max_connections: int, ssl_context: SSLContext
-    ) -> AsyncIterator["OcrEndpoint"]:
-        """Open the connections' pool; connections are made by the first calls.
-
-        Proxies are those of the environment, as for the SDK.
-        """
-        url = server_url.rstrip("/") + PATH
-        async with aiohttp.ClientSession(
-            headers={
-                "Authorization": f"Bearer {key.get_secret_value()}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "User-Agent": f"ilios/{__version__}",
-            },
-            connector=aiohttp.TCPConnector(
-                limit=max_connections, keepalive_timeout=IDLE_SECONDS, ssl=ssl_context
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            max_line_size=HEADER_BYTES,
-            max_field_size=HEADER_BYTES,
-            max_headers=MOST_HEADERS,
-            # The time of the whole call is limited by the caller.
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
-        ) as session:
-            yield cls(session, url, proxy_of(url))
+        self._url = server_url.rstrip("/") + PATH
+        self._proxy = proxy_of(self._url)
 
     async def call(self, request: dict[str, Any]) -> OcrResponse:
         """Make one call.

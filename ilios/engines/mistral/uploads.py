@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import httpx2
 import structlog
-from mistralai.client.errors import MistralError
 
 from ilios.engines.mistral import INLINE_BYTES
 from ilios.engines.mistral.calls import RetryingCalls
 from ilios.engines.mistral.client import MistralClient
+from ilios.engines.mistral.errors import CALL_ERRORS
+from ilios.engines.mistral.records import Purpose
 from ilios.engines.mistral.small_documents import read_small
 
 DELETE_WITHIN = 15.0  # seconds
@@ -84,7 +84,8 @@ class Uploads:
 
     async def delete_batch(self, name: str) -> None:
         """Delete all uploads of a batch."""
-        for purpose in ("ocr", "batch"):
+        purposes: tuple[Purpose, ...] = ("ocr", "batch")
+        for purpose in purposes:
             list_files = partial(self._client.list_files, self._batch_prefix(name), purpose)
             for file in await self._calls.run(list_files):
                 await self._calls.run(partial(self._client.delete, file.id))
@@ -92,7 +93,7 @@ class Uploads:
     async def run(self) -> None:
         """Sweep from time to time, until cancelled; errors are left to the next sweep."""
         while True:
-            with contextlib.suppress(MistralError, httpx2.HTTPError, TimeoutError):
+            with contextlib.suppress(*CALL_ERRORS):
                 await self.sweep()
             await asyncio.sleep(SWEEP_INTERVAL)
 
@@ -115,7 +116,7 @@ class Uploads:
         try:
             async with asyncio.timeout(DELETE_WITHIN):
                 await self._client.delete(file_id)
-        except (MistralError, httpx2.HTTPError, TimeoutError) as error:
+        except CALL_ERRORS as error:
             log.warning("upload not deleted yet", file_id=file_id, error=type(error).__name__)
         finally:
             self._in_use.discard(file_id)  # the next sweep may delete it

@@ -38,6 +38,7 @@ class World:
     """The log with its consumers, and what looks after it."""
 
     def __init__(self, connection: Connection) -> None:
+        self.takes_work = True
         self.connection = connection
         self.publisher = Publisher(connection)
         self.streams = Streams(connection)
@@ -48,6 +49,7 @@ class World:
             ConsumerProgress(connection),
             self.queries,
             StageConsumers(Fetcher.consumer, Ocr.consumer, persister.NAME, AGGREGATOR),
+            takes_work=lambda: self.takes_work,
         )
 
     async def prepare(self) -> None:
@@ -153,6 +155,14 @@ async def test_an_upload_is_not_taken_from_workers_that_are_busy_or_come_back(
     assert await world.stuck.sweep(NOW + LATER) == StuckCounts()
     assert await world.stuck.sweep(NOW + 2 * LATER) == StuckCounts()
     await message.ack_sync()
+
+
+async def test_an_upload_waits_for_workers_that_are_to_take_nothing(world: World) -> None:
+    await world.publisher.publish(events.submitted(source=UPLOAD))
+    world.queries.documents = [record(state="processing", original=ORIGINAL)]
+    world.takes_work = False
+    for times in range(8):
+        assert await world.stuck.sweep(NOW + times * LATER) == StuckCounts()
 
 
 async def test_an_upload_in_a_batch_waits_for_the_aggregator(world: World) -> None:

@@ -174,6 +174,34 @@ async def test_an_interrupted_run_leaves_no_process_and_no_directory(
 
 
 @pytest.mark.slow
+async def test_a_service_on_three_hosts_and_three_nodes_keeps_every_promise(tmp_path: Path) -> None:
+    directory = tmp_path / "trial"
+    hosts = ("--nodes", "3", "--hosts", "2")  # and the core
+    words = ("--documents", "10", "--kills", "3", "--seed", "5", "--directory", str(directory))
+    code, out, errors = await _run(*hosts, *words, "--json", *PATIENT)
+
+    assert code == 0, out + errors
+    figures: dict[str, Any] = msgspec.json.decode(out)
+    assert figures["kept"]
+    assert figures["kills"] + figures["pauses"] + figures["others"] == 3
+    assert not _processes_of(directory)
+    assert not directory.exists()
+
+
+@pytest.mark.slow
+async def test_an_interrupted_run_over_hosts_leaves_no_process(tmp_path: Path) -> None:
+    directory = tmp_path / "trial"
+    async with _started("--hosts", "1", "--directory", str(directory)) as process:
+        async with asyncio.timeout(ENDS_WITHIN):
+            await wait_until(lambda: len(_processes_of(directory)) > 3)
+            process.send_signal(signal.SIGINT)
+            await process.communicate()
+        assert process.returncode == 130
+    assert not _processes_of(directory)
+    assert not directory.exists()
+
+
+@pytest.mark.slow
 async def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
     directory = tmp_path / "trial"
     async with _started("--directory", str(directory)) as process:
@@ -191,6 +219,9 @@ async def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
         (("--documents", "0"), "--documents must be 1 at least"),
         (("--kills", "-1"), "--kills must be 0 at least"),
         (("--within", "0"), "--within must be more than 0"),
+        (("--hosts", "0"), "--hosts must be 1 at least"),
+        (("--nodes", "3"), "--nodes needs it"),
+        (("--hosts", "1", "--nodes", "4"), "--nodes must be 3 or 5"),
         (("--directory", str(ROOT)), "is not empty"),
     ],
 )

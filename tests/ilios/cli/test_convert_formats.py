@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import documents
-from tests.journeys.commands import run_ilios
+from tests.journeys.commands import run_here
 from tests.journeys.running import ROOT
 
 
@@ -30,20 +30,18 @@ def report(tmp_path: Path) -> Path:
         ("chunks", "jsonl", '{"fileName":"report.pdf","index":0,"page":1,"pages":[1,2]'),
     ],
 )
-async def test_each_format_is_written_under_its_suffix(
+def test_each_format_is_written_under_its_suffix(
     report: Path, tmp_path: Path, form: str, suffix: str, found: str
 ) -> None:
-    code, out, errors = await run_ilios(
-        tmp_path, "convert", str(report), "--format", form, "-o", f"{tmp_path}/out/"
-    )
+    code, out, errors = run_here("convert", str(report), "--format", form, "-o", f"{tmp_path}/out/")
 
     assert (code, out, errors) == (0, "", "")
     assert found in (tmp_path / "out" / f"report.pdf.{suffix}").read_text()
 
 
-async def test_several_texts_on_stdout_have_their_names(report: Path) -> None:
+def test_several_texts_on_stdout_have_their_names(report: Path) -> None:
     files = (str(report), str(report))
-    _, out, _ = await run_ilios(report.parent, "convert", *files, "--format", "text")
+    _, out, _ = run_here("convert", *files, "--format", "text")
 
     assert out.startswith(f"==> {report} <==\n\nFirst page\n\f")
     assert out.count("==> ") == 2
@@ -57,12 +55,10 @@ async def test_several_texts_on_stdout_have_their_names(report: Path) -> None:
         (("--chunk-size", "512"), "--chunk-size is for --format chunks only"),
     ],
 )
-async def test_a_format_that_cannot_be_is_a_usage_error(
+def test_a_format_that_cannot_be_is_a_usage_error(
     report: Path, arguments: tuple[str, ...], words: str
 ) -> None:
-    code, out, errors = await run_ilios(
-        report.parent, "convert", str(report), str(report), *arguments
-    )
+    code, out, errors = run_here("convert", str(report), str(report), *arguments)
 
     assert (code, out) == (2, "")
     assert words in errors

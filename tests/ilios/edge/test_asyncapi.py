@@ -17,8 +17,6 @@ from schemas.documents import DocumentCancelled, DocumentEvent
 from tests import events
 
 GOLDEN = Path(__file__).parent / "golden" / "asyncapi.json"
-PAGES = "pagesRequested"
-"""The request whose replies come in its own channel."""
 PARSER = os.environ.get("ASYNCAPI_PARSER", "")
 """A directory in whose ``node_modules`` the package ``@asyncapi/parser`` is installed."""
 
@@ -58,9 +56,9 @@ def test_every_request_has_replies_whose_schemas_are_there() -> None:
     described = describe()
     schemas = described["components"]["schemas"]
     for name, one in described["operations"].items():
-        assert ("reply" in one) == (is_request(name) or name == PAGES)
+        assert ("reply" in one) == is_request(name)
         for message in one.get("reply", {}).get("messages", ()):
-            channel = described["channels"][PAGES if name == PAGES else f"{name}Reply"]
+            channel = described["channels"][f"{name}Reply"]
             assert message["$ref"].rpartition("/")[2] in channel["messages"]
     referred = re.findall(r"#/components/schemas/(\w+)", json.dumps(described))
     assert set(referred) <= schemas.keys()

@@ -4,12 +4,16 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from bus.errors import BusUnavailable
 from bus.log import NewestEvent
+from bus.micro import Request
 from ilios.api_keys import tenant_of
 from ilios.edge import waits
+from ilios.edge.bus_service.service import BusDoor
+from ilios.edge.context import WAIT_SHARE
 from schemas.documents import DocumentFailed
 from schemas.records import BatchCounts
 from tests.ilios.edge.test_batches_status import STATUS, batch
@@ -129,11 +133,37 @@ async def test_a_service_that_closes_answers_with_the_present_state(
     await closing
 
 
+@pytest.mark.parametrize(
+    ("operation", "member"), [("status", "document_id"), ("batch.status", "batch_id")]
+)
+async def test_a_request_on_the_bus_waits_for_the_end_as_well(
+    world: World, operation: str, member: str
+) -> None:
+    world.reads.add(record(state="processing"))
+    world.batches.add(batch())
+    body = msgspec.json.encode({member: ID, "wait": 60})
+    subject = f"ilios.api.{operation}.default"
+    door = BusDoor(world.edge())
+    asking = asyncio.create_task(
+        door.handle(Request(operation.replace(".", "-"), subject, body, {}))
+    )
+    await wait_until(lambda: bool(world.outcomes.watched or world.outcomes.watched_batches))
+    world.reads.add(record(state="failed", code="corrupt"))
+    world.batches.add(batch(progress=ENDED))
+    if world.outcomes.watched_batches:
+        world.outcomes.watched_batches["default", ID].set()
+    else:
+        world.outcomes.end(DocumentFailed(document_id=ID, code="corrupt", reason="It is."))
+    async with asyncio.timeout(waits.FIRST_READ_AFTER * 20):
+        found = msgspec.json.decode((await asking).body)
+    assert found["status"] == ("failed" if operation == "status" else "completed")
+
+
 async def test_beyond_its_share_of_connections_a_client_does_not_wait(world: World) -> None:
     client = await world.serve(max_connections=8)
     world.reads.add(record(state="processing"))
     asking = []
-    for _ in range(8 // waits.CONNECTION_SHARE):
+    for _ in range(8 // WAIT_SHARE):
         world.outcomes.watched.clear()
         asking.append(await begin(world, client))
     async with asyncio.timeout(20), client.get(DOCUMENT, params=LONG) as answer:

@@ -6,22 +6,31 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import nats
 import pytest
 
+from actors.ocr import Ocr
+from bus import cluster, pauses
+from bus.connection import connect
+from bus.diagnostics import PermissionViolations
 from ilios.__main__ import main
 from ilios.cli import ExitCode
+from ilios.cluster_status import read_hosts
+from ilios.host_service import WORKER, Host
 from ilios.nats import configuration
 from ilios.nats.configuration import Node
 from ilios.nats.server import binary
 from ilios.runtime.parent_death import die_with_parent
-from ilios.settings.environ import add_env_file
+from ilios.settings.environ import add_env_file, from_environ
+from ilios.settings.settings import Settings
 from tests.documents import pdf
 from tests.free_ports import free_port
 from tests.journeys.running import running_service
 from tests.journeys.service_client import ServiceClient, wait_until_completed
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -103,6 +112,36 @@ async def test_the_service_has_all_it_needs_on_such_servers(tmp_path: Path, coun
         request = await publisher.request("ilios.api.convert", body, timeout=30)
         await publisher.close()
         assert await client.health_error() == ""
+        await a_worker_is_seen(directory, variables)
 
     assert "By the bus" in request.data.decode(), request.headers
     assert "permission" not in service.log_tail()
+
+
+async def a_worker_is_seen(directory: Path, variables: dict[str, str]) -> None:
+    """Another host with the user of the service follows orders and answers the operator."""
+    target = from_environ(variables).external_bus
+    assert target is not None
+    violations = PermissionViolations()
+    operator_url = (directory / "operator.url").read_text().strip()
+    async with (
+        connect(target, name="ilios", permission_violations=violations) as ours,
+        connect(operator_url, name="operator") as operator,
+    ):
+        # Commands with the settings of the service can do the same as the operator.
+        await cluster.set_drained(ours, "other", drained=True)
+        await pauses.pause(ours, Ocr.consumer, datetime.now(UTC) + timedelta(hours=1))
+        await pauses.resume(ours, Ocr.consumer)
+        host = Host(Settings(host_name="other"), WORKER, ours, ("ocr",))
+        await host.orders.look_once()
+        parts = host.parts(engine=lambda: None, problems=list)
+        answering = asyncio.ensure_future(parts["host service"]())
+
+        async def is_seen() -> bool:
+            both = [await read_hosts(connection) for connection in (operator, ours)]
+            shown = [("core", False), ("worker", True)]
+            return [[(one.kind, one.drained) for one in found] for found in both] == [shown] * 2
+
+        await wait_until(is_seen)
+        answering.cancel()
+    assert violations.problems == []

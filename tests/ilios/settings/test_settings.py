@@ -304,3 +304,14 @@ def test_the_edge_has_a_process_of_its_own_where_that_pays_or_is_wanted(
 def test_a_bucket_is_not_shared_by_two_processes() -> None:
     with pytest.raises(BadSettings, match="with S3_BUCKET the edge runs inside the core"):
         from_environ({"S3_BUCKET": "documents", "ILIOS_EDGE_PROCESSES": "1"})
+
+
+def test_a_directory_beside_which_there_is_more_than_libreoffice_is_refused(tmp_path: Path) -> None:
+    """Its parent is readable in the sandbox."""
+    program = tmp_path / "program"
+    program.mkdir()
+    for named in (tmp_path, program):
+        with pytest.raises(BadSettings, match=r"ILIOS_LIBREOFFICE: must be .*program"):
+            from_environ({"ILIOS_LIBREOFFICE": str(named)})
+    (tmp_path / "share").mkdir()
+    assert from_environ({"ILIOS_LIBREOFFICE": str(program)}).libreoffice == str(program)

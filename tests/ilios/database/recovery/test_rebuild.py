@@ -319,6 +319,8 @@ async def test_a_database_of_a_version_with_other_rejections_or_none_is_sound(
     assert deleted == 1
     report = await rebuild(damaged.settings, check=True, accept_gap=False)
     assert (report.is_proven, report.is_sound) == (True, True)
+    lacking = "old        sound; it lacks rows that earlier versions did not store"
+    assert lacking in format_lines(report, check=True)
     with closing(sqlite3.connect(damaged.database)) as ruined:
         ruined.execute("DELETE FROM documents WHERE id = ?", (events.id_of(1),))
         ruined.commit()

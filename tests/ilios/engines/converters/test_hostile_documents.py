@@ -32,8 +32,13 @@ SLOW = (
     "image: TIFF of many",
     "image: JPEG",
     "office: wide",
+    "office: flood of runs",
+    "docx: chains of styles",
+    "docx: links",
+    "docx: tables in tables",
+    "docx: wide grids",
 )
-"""Kinds of which a document takes seconds."""
+"""Kinds of which a document takes seconds; `docx/test_hostile.py` has all of DOCX."""
 
 WORD = "canary-in-a-file"
 

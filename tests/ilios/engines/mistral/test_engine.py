@@ -11,8 +11,8 @@ from actors.blob_keys import image_key
 from actors.content_types import CSV
 from actors.engines import EngineUnavailable, Unconvertible
 from ilios.blobs.local import LocalBlobs
+from ilios.engines.mistral import calls, uploads
 from ilios.engines.mistral import engine as module
-from ilios.engines.mistral import uploads
 from ilios.engines.mistral.engine import MistralEngine
 from tests import documents
 from tests.ilios.engines.mistral.conftest import ID, PREFIX, MakeSource, OpenEngine, read_result
@@ -250,3 +250,24 @@ async def test_a_wrong_key_opens_the_circuit_with_a_reason(
         with pytest.raises(EngineUnavailable):
             await mistral.engine.convert(make_source(ONE_PAGE))
     assert fake.call_log.requests["ocr"] == 1, "while it is parked nothing is sent"
+
+
+async def test_a_refused_key_that_is_accepted_again_closes_the_circuit_without_a_document(
+    open_engine: OpenEngine,
+    fake: FakeMistral,
+    make_source: MakeSource,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls, "FIRST_OPEN_SECONDS", 0.05)
+    monkeypatch.setattr(calls, "MAX_OPEN_SECONDS", 0.05)
+    async with open_engine(key="another") as mistral:
+        with pytest.raises(EngineUnavailable):
+            await mistral.engine.convert(make_source(ONE_PAGE))
+        for _ in range(2):
+            with pytest.raises(EngineUnavailable, match="MISTRAL_API_KEY") as refused:
+                await mistral.engine.check()
+            assert refused.value.refused
+            await asyncio.sleep(0.1)
+        fake.key = "another"
+        await mistral.engine.check()
+    assert fake.call_log.requests["ocr"] == 1

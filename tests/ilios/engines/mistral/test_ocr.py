@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from mistralai.client import Mistral
 
 from actors.engines import Unconvertible
 from ilios.engines.mistral import ocr
@@ -72,12 +73,10 @@ async def _failure(url: str, call_timeout: float = 30) -> ApiError | Unconvertib
 
 async def test_the_request_is_the_one_of_the_sdk(api: Api, url: str) -> None:
     await _call(url)
-    async with MistralClient.open(
-        Secret("key-1"), url, max_concurrent_calls=2, call_timeout=30
-    ) as client:
-        await client.sdk.ocr.process_async(
+    async with Mistral(api_key="key-1", server_url=url) as sdk:
+        await sdk.ocr.process_async(
             model="mistral-ocr-latest",
-            document=DOCUMENT,  # type: ignore[arg-type]
+            document=DOCUMENT,
             pages=[0, 2],
             include_blocks=False,
             image_limit=0,
