@@ -16,6 +16,7 @@ from nats.js.errors import ServiceUnavailableError
 from bus.client import reraise_swallowed_cancellation
 from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusMisconfigured, BusUnavailable
+from bus.fence import Fence
 from bus.lean_client import LeanClient
 from bus.target import Target
 
@@ -61,6 +62,7 @@ class Connection:
         self.client = client
         self.permission_violations = permission_violations
         self.publish_stats = publish_stats
+        self.fence: Fence | None = None
         self._name = name
         self._setup_url = setup_url
         self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT)
