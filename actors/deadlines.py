@@ -120,7 +120,7 @@ class Deadlines:
                 del self._in_progress[name]
 
     def _set_timers(self) -> None:
-        """Let the work under way end at its deadlines, or as long as these are held not at all."""
+        """Let the work under way end at its deadlines; at none while the clock is not trusted."""
         now, clock = self.now(), asyncio.get_running_loop().time() if self._scopes else 0.0
         for scope, deadline in self._scopes.items():
             if not scope.expired():

@@ -107,7 +107,7 @@ class LeanClient(TolerantClient, Client):
         await super().flush(timeout)
 
     async def _attempt_reconnect(self) -> None:
-        # Their replies went with the connection: whoever waits may ask again as soon as it is back.
+        # Their replies went with the connection; their callers may ask again once it is back.
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(nats.errors.Error("nats: the connection was interrupted"))

@@ -97,12 +97,16 @@ class Log:
         assert isinstance(decoded, DocumentEvent)  # ``decode`` has checked it against its subject
         return StoredEvent(found.sequence, found.stored_at, decoded)
 
-    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
-        """Return the place and kind of the last event about a document. Raises as ``submission``.
+    async def newest(
+        self, tenant: str, document_id: str, event_name: str = "*"
+    ) -> NewestEvent | None:
+        """Return the place and kind of the last event about a document, optionally of one kind.
 
-        Whether the event is well formed makes no difference.
+        Whether the event is well formed makes no difference. Raises as ``submission``.
         """
-        found = await self._direct_get.last(subjects.document_filter("*", tenant, document_id))
+        found = await self._direct_get.last(
+            subjects.document_filter(event_name, tenant, document_id)
+        )
         if found is None:
             return None
         return NewestEvent(found.sequence, subjects.event_of(found.subject))

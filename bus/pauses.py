@@ -1,4 +1,4 @@
-"""Pauses of consumers: the server delivers nothing until a time, or until it is told to go on.
+"""Pauses of consumers: the server delivers nothing until a time, or until they are resumed.
 
 They are stored with the consumer, so they outlast every restart and hold for all workers at once,
 whatever their version. The server publishes each pause, each resumption and the end of a pause on

@@ -55,11 +55,6 @@ class Target(Struct, frozen=True, kw_only=True):
         return cls(servers=servers, user=unquote(user), password=unquote(password))
 
     @property
-    def has_credentials(self) -> bool:
-        """Whether a client shows any."""
-        return bool(self.user or self.token or self.credentials_file or self.seed_file)
-
-    @property
     def requires_tls(self) -> bool:
         """Whether a server without TLS is refused, before it is shown the credentials."""
         return bool(self.ca_file or self.certificate_file) or any(

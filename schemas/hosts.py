@@ -1,4 +1,4 @@
-"""What the processes of a service tell operators about themselves."""
+"""Reports of the processes of a service about themselves, for operators."""
 
 from msgspec import Struct
 

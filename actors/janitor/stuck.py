@@ -127,7 +127,7 @@ class StuckDocuments:
         return floors
 
     async def _is_deserted(self, durable: str, now: datetime) -> bool:
-        # Workers that were told to take nothing are there, and ask for nothing.
+        # Workers that are paused exist, and request nothing.
         if not self._takes_work() or await self._ack_floors.has_workers(durable):
             self._deserted_since.pop(durable, None)
             return False

@@ -82,8 +82,13 @@ class Log(Protocol):
         """Return the batch that was submitted under this id. Errors as ``submission``."""
         ...
 
-    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
-        """Return the place and kind of the last event of a document. Errors as ``submission``."""
+    async def newest(
+        self, tenant: str, document_id: str, event_name: str = "*"
+    ) -> NewestEvent | None:
+        """Return the place and kind of the last event of a document, optionally of one kind.
+
+        Errors as ``submission``.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from ilios.engines.converters.inline import Run, escape_line_starts, render
-from ilios.engines.converters.markdown import one_line, table
+from ilios.engines.converters.markdown import fenced, heading, one_line, quoted, table
 
 MAX_DEPTH = 30
 """Levels of lists and quotes; who builds blocks puts the content of deeper ones into the last."""
@@ -15,7 +15,6 @@ _RULE = re.compile(r"^([^\S\n]*)([-_*=+~`#])(?=(?:[ \t]*\2){2,}[ \t]*$)", re.MUL
 """A line of text that would be a rule, an underline or a fence."""
 
 _HEARTBEAT_EVERY = 1000  # blocks
-_FENCES = re.compile(r"`{3,}")
 _TABLE_BREAK = "<br>"
 APART = "<!-- -->"
 """Between two items that Markdown would count as one after the other, and are not."""
@@ -104,13 +103,6 @@ def paragraph_text(runs: Sequence[Run]) -> str:
     return _RULE.sub(r"\1\\\2", escape_line_starts(text))
 
 
-def fenced(text: str, language: str = "") -> str:
-    """Return text as a fenced block of code."""
-    longest = max((len(found) for found in _FENCES.findall(text)), default=2)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
-
-
 def _lines(blocks: Sequence[Block], *, tight: bool) -> Iterator[str]:
     """Yield the lines of blocks, with empty ones between the blocks unless ``tight``."""
     first = True
@@ -134,7 +126,7 @@ def _block_lines(block: Block) -> Iterator[str]:
         case Paragraph(runs, level):
             text = paragraph_text(runs)
             if level and text:
-                text = f"{'#' * min(level, 6)} {one_line(text)}"
+                text = heading(level, text)
             yield from text.splitlines()
         case Markup(text):
             yield from text.splitlines()
@@ -145,8 +137,7 @@ def _block_lines(block: Block) -> Iterator[str]:
         case Rule():
             yield "* * *"
         case Quote(inner):
-            for line in _lines(inner, tight=False):
-                yield f"> {line}" if line.strip() else ">"
+            yield from map(quoted, _lines(inner, tight=False))
         case Items(items):
             yield from _item_lines(items)
 

@@ -12,6 +12,7 @@ _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _BLANKS_ONLY = re.compile(r"^[ \t]++$", re.MULTILINE)
 _TRAILING_LAST = re.compile(r"(?<![ \t])[ \t]++(?=\n\n|\Z)")
+_BACKTICKS = re.compile("`+")
 _TRAILING = re.compile(r"(?<![ \t])[ \t]++$", re.MULTILINE)
 
 
@@ -37,6 +38,23 @@ def clean_characters(text: str) -> str:
 def one_line(text: str) -> str:
     """Return the text with every run of white space, line breaks too, as one space."""
     return " ".join(text.split())
+
+
+def heading(level: int, text: str) -> str:
+    """Return text as a heading, on one line."""
+    return f"{'#' * min(level, 6)} {one_line(text)}"
+
+
+def quoted(text: str) -> str:
+    """Return lines as a quotation."""
+    return "\n".join(f"> {line}" if line.strip() else ">" for line in text.split("\n"))
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return text as a fenced block of code."""
+    longest = max(map(len, _BACKTICKS.findall(text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

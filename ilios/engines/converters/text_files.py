@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from actors.engines import Unconvertible
-from ilios.engines.converters import blocks, inline, markdown
+from ilios.engines.converters import inline, markdown
 from ilios.engines.converters.encodings import Decoded, decode_text
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.pages import (
@@ -160,7 +160,7 @@ def _paragraph(text: str, numbers: _Numbers) -> str:
     placed = 2 * sum(bool(_PLACED.search(line)) for line in lines) > len(lines) > 1
     if placed or _is_code(lines):
         numbers.interrupt()
-        return blocks.fenced(text)
+        return markdown.fenced(text)
     if not _NUMBERED.match(text) and not text[0].isspace():
         numbers.interrupt()
     text = inline.escape("\n".join(line.strip() if _PLACED.match(line) else line for line in lines))

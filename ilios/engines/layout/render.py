@@ -13,8 +13,6 @@ _MISREAD = re.compile(
 )
 """Starts of a line that Markdown would take for something else."""
 
-_BACKTICKS = re.compile("`+")
-
 _TAG = re.compile(r"(?<!\\)<(?=/?[A-Za-z][^<>\n]*>|!--)")
 """Text that would be hidden as a tag."""
 
@@ -43,15 +41,13 @@ def _piece(block: Block) -> str:
     if block.kind == "figure":
         return block.text
     if block.kind == "code":
-        longest = max(map(len, _BACKTICKS.findall(block.text)), default=0)
-        fence = "`" * max(longest + 1, 3)
-        return f"{fence}\n{block.text}\n{fence}"
+        return markdown.fenced(block.text)
     if block.kind == "heading":
         return f"{'#' * block.level} {_shown(markdown.one_line(block.text))}"
     text = _shown(block.text)
     text = _MISREAD.sub(r"\1\\\2", text)
     if block.kind == "quote":
-        text = "> " + text.replace("\n", "\n> ")
+        text = markdown.quoted(text)
     elif block.kind == "item":
         indent = "  " * block.level
         text = indent + lists.item_text(text).replace("\n", f"\n{indent}  ")

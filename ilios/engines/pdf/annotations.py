@@ -233,4 +233,4 @@ def _comment(annotation: Any, strings: AnnotationStrings) -> str:
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if author:
         lines[0] = f"**{author}:** {lines[0]}"
-    return "\n".join(f"> {line}" for line in lines)
+    return markdown.quoted("\n".join(lines))

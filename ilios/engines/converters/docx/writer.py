@@ -64,8 +64,8 @@ class Writer:
                 case "code":
                     pieces.append(_fence([one for one in together if isinstance(one, Code)]))
                 case "quote":
-                    quoted = "\n\n".join(self._block(one) for one in together)
-                    pieces.append("\n".join(f"> {line}".rstrip() for line in quoted.split("\n")))
+                    inner = "\n\n".join(self._block(one) for one in together)
+                    pieces.append(markdown.quoted(inner))
                 case _:
                     for one in together:
                         if text := self._block(one):
@@ -81,9 +81,8 @@ class Writer:
     def _block(self, block: Block) -> str:
         match block:
             case Heading():
-                text = markdown.one_line(self._text(block.runs))
                 self.headings.append(PageHeading(block.level, _plain(block.runs)))
-                return f"{'#' * block.level} {text}"
+                return markdown.heading(block.level, self._text(block.runs))
             case Paragraph():
                 return self._lines(block.runs)
             case Display():
@@ -226,6 +225,4 @@ def _fence(blocks: Sequence[Code]) -> str:
         lines += [
             (" " * further + line.replace("\t", "    ")).rstrip() for line in block.text.split("\n")
         ]
-    longest = max((len(found) for line in lines for found in re.findall("`+", line)), default=0)
-    marks = "`" * max(3, longest + 1)
-    return "\n".join([marks, *lines, marks])
+    return markdown.fenced("\n".join(lines))

@@ -1,6 +1,5 @@
 """Paragraphs, headings, lists and tables of an OpenDocument file as blocks of Markdown."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -52,7 +51,6 @@ NOT_SHOWN = frozenset(
 )
 TITLE, CODE = "Title", frozenset({"Preformatted Text", "HTML Preformatted"})
 QUOTES = frozenset({"Quotations", "Quote", "Block Quotation"})
-_FENCES = re.compile(r"`{3,}")
 
 
 class BlockReader:
@@ -155,16 +153,12 @@ class BlockReader:
 
     def _end_code(self, found: list[str]) -> None:
         if any(line.strip() for line in self._code):
-            text = "\n".join(self._code).strip("\n")
-            longest = max(map(len, _FENCES.findall(text)), default=2)
-            fence = "`" * (longest + 1)
-            found.append(f"{fence}\n{text}\n{fence}")
+            found.append(markdown.fenced("\n".join(self._code).strip("\n")))
         self._code = []
 
     def _end_quote(self, found: list[str]) -> None:
         if self._quote:
-            lines = "\n\n".join(filter(None, self._quote)).split("\n")
-            found.append("\n".join(f"> {line}" if line.strip() else ">" for line in lines))
+            found.append(markdown.quoted("\n\n".join(filter(None, self._quote))))
         self._quote = []
 
     def _paragraph(self, element: Any, depth: int = 0) -> str:

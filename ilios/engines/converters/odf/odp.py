@@ -137,8 +137,4 @@ def _notes(slide: Any, reader: BlockReader) -> list[str]:
     text = "\n\n".join(reader.blocks(shapes))
     if not text.strip():
         return []
-    return [
-        "\n".join(
-            f"> {line}" if line.strip() else ">" for line in ["**Notes**", "", *text.split("\n")]
-        )
-    ]
+    return [markdown.quoted(f"**Notes**\n\n{text}")]

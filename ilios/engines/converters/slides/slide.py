@@ -238,8 +238,7 @@ class _SlideWriter:
         self._links.used.update(links.used)
         self._links.left_out.update(links.left_out)
         notes = markdown.clean("\n\n".join(filter(None, texts)), hard_breaks=True)
-        lines = ["**Notes**", "", *notes.splitlines()]
-        return "\n".join(f"> {line}" if line else ">" for line in lines) if notes else ""
+        return markdown.quoted(f"**Notes**\n\n{notes}") if notes else ""
 
     def _comments(self) -> list[str]:
         if not self._reading.comments:

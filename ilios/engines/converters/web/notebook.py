@@ -114,7 +114,7 @@ class _Writer:
                 language = _LANGUAGE.fullmatch(_text(cell.get("language"))) or self._language
                 name = language if isinstance(language, str) else language[0]
                 if source.strip():
-                    yield blocks.fenced(source.strip("\n"), name)
+                    yield markdown.fenced(source.strip("\n"), name)
                 for output in _objects(cell.get("outputs")):
                     yield from self._output(output)
             case "heading":
@@ -125,7 +125,7 @@ class _Writer:
                 yield self._with_attachments(source, cell.get("attachments"))
             case _:
                 if source.strip():
-                    yield blocks.fenced(source.strip("\n"))
+                    yield markdown.fenced(source.strip("\n"))
 
     def _with_attachments(self, text: str, attachments: Any) -> str:
         """Return the text of a cell with its pictures in place of their names."""
@@ -163,7 +163,7 @@ class _Writer:
         if "<table" in page.lower() or not plain:
             text = self._html(page)
         if not text and (text := _text(data.get("text/latex")).strip()):
-            text = text if text.startswith("$") else blocks.fenced(text, "latex")
+            text = text if text.startswith("$") else markdown.fenced(text, "latex")
         return text or _console(plain) or _json(data.get("application/json"))
 
     def _html(self, text: str) -> str:
@@ -200,13 +200,13 @@ def _console(text: str) -> str:
     """Return what a terminal shows of an output, as a block of code."""
     text = _OVERWRITTEN.sub("", _ANSI.sub("", text).replace("\r\n", "\n"))
     text = text.replace("\r", "").strip("\n")
-    return blocks.fenced(text) if text.strip() else ""
+    return markdown.fenced(text) if text.strip() else ""
 
 
 def _json(value: Any) -> str:
     if value is None:
         return ""
-    return blocks.fenced(msgspec.json.format(msgspec.json.encode(value)).decode(), "json")
+    return markdown.fenced(msgspec.json.format(msgspec.json.encode(value)).decode(), "json")
 
 
 def _of_version_3(output: dict[str, Any]) -> dict[str, Any]:
