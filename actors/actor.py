@@ -30,7 +30,7 @@ from bus.connection import Connection
 from bus.consumers import LANES, Consumer, lane_for
 from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery, DeliveryInfo
-from bus.errors import BusFull, BusUnavailable, EventTooLarge
+from bus.errors import BusFull, BusUnavailable, EventTooLarge, Superseded
 from bus.inbox import FinishedUpTo, Inbox, nothing_finished
 from bus.intake import Intake
 from bus.publisher import Publisher
@@ -387,7 +387,7 @@ class Actor(ABC, Generic[EventT]):
             except BusUnavailable as error:
                 # While the server is connected the delivery is not given back: on a full disk the
                 # work would otherwise be repeated every few seconds.
-                if not self._connection.connected:
+                if not self._connection.connected or isinstance(error, Superseded):
                     raise
                 log.warning("log not writable, waiting", error=str(error))
             else:

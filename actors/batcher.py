@@ -147,6 +147,7 @@ class Batcher:
         if poll_once.submitted:
             return
         assert self._engine is not None
+        await self._publisher.ensure_current()  # a job costs money
         name = _job_name(batch)
         try:
             job, excluded = await self._engine.submit(

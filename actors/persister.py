@@ -85,6 +85,8 @@ class Persister:
                     await asyncio.sleep(REREAD_PAUSE)
 
     async def _consume(self) -> None:
+        # Before the consumer is moved, from which the core that came later reads.
+        await self._publisher.ensure_current()
         stream = await self._reader.identity()
         done = await self._resume(stream)
         async with self._reader.read_after(done, GROUP_SIZE) as reading:

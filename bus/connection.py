@@ -16,6 +16,7 @@ from nats.js.errors import ServiceUnavailableError
 from bus.client import reraise_swallowed_cancellation
 from bus.diagnostics import PermissionViolations, PublishStats
 from bus.errors import BusMisconfigured, BusUnavailable
+from bus.fence import Fence
 from bus.lean_client import LeanClient
 from bus.target import Target
 
@@ -27,7 +28,7 @@ NODE_TIMEOUT = 1.5  # seconds for one attempt where there are other nodes to try
 ELECTION_TIMEOUT = 15.0  # seconds in which a cluster has a new leader; up to 9 were measured
 QUERY_TIMEOUT = 2.0  # seconds for one try to ask a cluster that may have no leader
 QUERY_PAUSE = 0.25  # seconds between two of them
-ISOLATED_AFTER = 12.0  # seconds without an answer, after which another node is tried
+ISOLATED_AFTER = 5.0  # seconds without an answer, after which another node is tried
 REQUEST_TIMEOUT = 5.0  # seconds for one JetStream API request
 DRAIN_TIMEOUT = 5  # seconds
 CANCEL_INTERVAL = 0.2  # seconds between cancellations of a connection attempt that goes on
@@ -61,6 +62,7 @@ class Connection:
         self.client = client
         self.permission_violations = permission_violations
         self.publish_stats = publish_stats
+        self.fence: Fence | None = None
         self._name = name
         self._setup_url = setup_url
         self.jetstream: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT)

@@ -22,11 +22,11 @@ log = structlog.get_logger("bus")
 
 
 _OPTIONAL = re.compile(
-    r"ilios\.(?:pages?|api|cluster|attempts)\.|\$srv\."
+    r"ilios\.(?:pages?|api|cluster|attempts|host|janitor\.epoch)\.|\$srv\."
     r"|\$o\.ilios-uploads-|\$js\.api\.stream\.names"
     r"|\$js\.api\..*\.(?:obj_ilios-uploads-|ilios_cluster|ilios_attempts)"
 )
-"""Subjects of pages, requests, files on the bus, and other hosts."""
+"""Subjects of pages, requests, files on the bus, other hosts, and epochs."""
 _OPTIONAL_TO_RECEIVE = re.compile(r"ilios\.batch\.(?:completed|progressed)\.")
 """Events of which clients are notified. Publishing them is no option: batches would never end."""
 
@@ -53,6 +53,10 @@ class PermissionViolations:
             for user, (at, what) in self._last.items()
             if now - at < REPORTED_FOR
         ]
+
+    def is_lacking(self, prefix: str) -> bool:
+        """Whether an optional permission is missing, to subjects that begin so."""
+        return any(one.startswith(prefix) for one in self._lacking)
 
     def record(self, user: str, error: Exception) -> bool:
         """Log and count ``error`` if it is a permission violation; returns whether it is."""

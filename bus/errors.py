@@ -9,6 +9,10 @@ class BusMisconfigured(BusUnavailable):
     """The bus answers and refuses: credentials, permissions or a version have to be changed."""
 
 
+class Superseded(BusUnavailable):
+    """Another core has taken the log over: this process publishes nothing more, and ends."""
+
+
 class NotPublished(BusUnavailable):
     """The event was certainly not published, and will not be."""
 

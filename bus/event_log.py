@@ -164,7 +164,13 @@ class _Page:
 
     def add(self, message: Msg) -> None:
         headers = message.headers or {}
-        if "Nats-Sequence" in headers:
+        if self.ended.done():
+            return
+        # Each names the one before it; after a reconnect some may never come.
+        before = self._found[-1].sequence if self._found else 0
+        if int(headers.get("Nats-Last-Sequence", before)) != before:
+            self.ended.set_exception(BusUnavailable("an event of the page did not arrive"))
+        elif "Nats-Sequence" in headers:
             self._found.append(
                 StoredMessage(
                     int(headers["Nats-Sequence"]),
@@ -174,7 +180,7 @@ class _Page:
                     message.data,
                 )
             )
-        elif not self.ended.done():
+        else:
             status = headers.get("Status")
             if status in (_END, _NOTHING):
                 self.ended.set_result(self._found)

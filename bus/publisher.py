@@ -8,6 +8,7 @@ from typing import NoReturn
 import msgspec
 import nats.errors
 import structlog
+from nats.aio.msg import Msg
 
 from bus import codec, failpoints, subjects, tracing
 from bus.connection import Connection
@@ -19,6 +20,7 @@ from bus.errors import (
     EventTooLarge,
     NewerEvents,
     NotPublished,
+    Superseded,
 )
 from bus.stored_messages import DirectGet
 from schemas.batches import BatchEvent
@@ -169,6 +171,8 @@ class Publisher:
                     raise BusUnavailable(str(error)) from error
                 await asyncio.sleep(DECISION_PAUSE)
                 continue
+            except Superseded:
+                raise
             except BusUnavailable as error:
                 # After a try that may have been stored, no later one is certain not to be.
                 if last_error is None or not isinstance(error, NotPublished):
@@ -188,12 +192,7 @@ class Publisher:
             self._connection.permission_violations.count,
         )
         try:
-            message = await self._connection.client.request(
-                subject,
-                body,
-                timeout=NODE_ACK_TIMEOUT if self._connection.in_cluster else ACK_TIMEOUT,
-                headers=headers,
-            )
+            message = await self._send(subject, body, headers)
         except nats.errors.MaxPayloadError as error:
             raise EventTooLarge(f"{len(body)} bytes are more than the bus takes") from error
         except nats.errors.NoRespondersError as error:
@@ -223,6 +222,22 @@ class Publisher:
             fresh = {**headers, MSG_ID_HEADER: f"{headers[MSG_ID_HEADER]}:{secrets.token_hex(8)}"}
             return await self._publish_once(subject, body, fresh)
         return answer.seq
+
+    async def _send(self, subject: str, body: bytes, headers: dict[str, str]) -> Msg:
+        timeout = NODE_ACK_TIMEOUT if self._connection.in_cluster else ACK_TIMEOUT
+        if (fence := self._connection.fence) is not None:
+            return await fence.request(subject, body, headers, timeout)
+        client = self._connection.client
+        return await client.request(subject, body, timeout=timeout, headers=headers)
+
+    async def ensure_current(self) -> None:
+        """Make sure that no other core has taken the log over.
+
+        :raises Superseded: one has.
+        :raises BusUnavailable: the log does not answer.
+        """
+        if (fence := self._connection.fence) is not None:
+            await fence.confirm()
 
     async def _is_on_subject(self, subject: str, answer: _PubAck) -> bool:
         """Whether the message that made this one a duplicate has the same subject."""

@@ -122,6 +122,7 @@ class Reader:
     async def end_position(self) -> LogPosition | None:
         """Return the position of the last event, if everything up to it is acknowledged.
 
+        :raises SequenceGap: there are deliveries, which have not come here.
         :raises BusUnavailable: the server does not answer.
         """
         newest = await self._connection.ride_out(lambda: self._direct_get.last(ALL_SUBJECTS))
@@ -133,7 +134,10 @@ class Reader:
             )
         except (nats.errors.Error, JetStreamError, TimeoutError) as error:
             raise BusUnavailable(f"the log does not answer: {error}") from error
-        if info.num_pending or info.num_ack_pending:
+        if info.num_ack_pending:
+            # To requests of a core that was replaced, which would only come again after ACK_WAIT.
+            raise SequenceGap("deliveries went to another reader")
+        if info.num_pending:
             return None
         return LogPosition(newest.sequence, newest.stored_at)
 

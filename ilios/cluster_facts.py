@@ -48,14 +48,16 @@ class ClusterFacts(Struct, frozen=True, kw_only=True):
     """The facts of a core.
 
     ``owner`` is the id of the owner of the blobs, ``mark`` what the core has written into the
-    shared directory at its last start. ``settings`` has the texts of variables that differ from
-    their defaults, for hosts that take them over.
+    shared directory at its last start. ``process`` is that of its epoch, empty without one.
+    ``settings`` has the texts of variables that differ from their defaults, for hosts that take
+    them over.
     """
 
     version: str
     blobs: str
     owner: str = ""
     mark: str = ""
+    process: str = ""
     bucket: str = ""
     prefix: str = ""
     seal_key: str = ""
@@ -89,7 +91,7 @@ def decode(body: bytes) -> ClusterFacts:
 
 
 def facts_of(
-    settings: Settings, version: str, seal_key: str, *, owner: str, mark: str
+    settings: Settings, version: str, seal_key: str, *, owner: str, mark: str, process: str = ""
 ) -> ClusterFacts:
     """Return the facts of a host with these settings."""
     shared = DIRECTORY if settings.shared_blobs is not None else LOCAL
@@ -98,6 +100,7 @@ def facts_of(
         blobs=BUCKET if settings.s3_bucket is not None else shared,
         owner=owner,
         mark=mark,
+        process=process,
         bucket=settings.s3_bucket or "",
         prefix=settings.s3_prefix,
         seal_key=seal_key,

@@ -7,6 +7,7 @@ import structlog
 from actors.attempts import SharedCounts
 from bus import cluster
 from bus.connection import Connection
+from bus.epochs import OwnEpoch
 from bus.errors import BusUnavailable
 from ilios import __version__, cluster_facts
 from ilios.blobs.factory import load_owner
@@ -17,7 +18,9 @@ from ilios.settings.settings import Settings
 log = structlog.get_logger("cluster")
 
 
-async def announce(settings: Settings, connection: Connection, seal: Seal) -> SharedCounts | None:
+async def announce(
+    settings: Settings, connection: Connection, seal: Seal, epoch: OwnEpoch | None
+) -> SharedCounts | None:
     """Publish the facts of this core; returns the counts that it shares with other hosts.
 
     None on an embedded bus, and on one that has no place for them: then no other host can join.
@@ -31,7 +34,14 @@ async def announce(settings: Settings, connection: Connection, seal: Seal) -> Sh
         mark = await asyncio.to_thread(write_mark, settings.shared_blobs)
     if settings.s3_bucket is not None:
         owner = load_owner(settings.data_dir)
-    facts = cluster_facts.facts_of(settings, __version__, seal.fingerprint, owner=owner, mark=mark)
+    facts = cluster_facts.facts_of(
+        settings,
+        __version__,
+        seal.fingerprint,
+        owner=owner,
+        mark=mark,
+        process=epoch.epoch.record.holder.process if epoch else "",
+    )
     try:
         await cluster.ensure_streams(connection)
         await cluster.publish_facts(connection, cluster_facts.encode(facts))

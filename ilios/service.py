@@ -3,6 +3,7 @@
 ``service`` read downwards is the start of the service, read upwards its stop.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -18,7 +19,10 @@ from actors.engines import Engine
 from actors.janitor.passwords import PasswordErasure
 from actors.persister import Persister
 from actors.writes import Writer
+from bus.epoch_records import Holder
+from bus.epochs import OwnEpoch
 from ilios.core_announcement import announce
+from ilios.core_epoch import open_epoch
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_startup_app
 from ilios.edge.context import Edge
@@ -58,24 +62,32 @@ from ilios.worker_composition import ROLES, Parts, WorkerPorts, compose_fetcher,
 
 
 class Service(Struct, frozen=True):
-    """The addresses and the description of a running service."""
+    """The addresses and the description of a running service.
+
+    ``superseded`` is done when another core has taken over: this one has to end.
+    """
 
     settings: Settings
     url: str
     bus: str
     engine: str
     operator_url_file: Path | None
+    superseded: asyncio.Future[Holder] | None = None
 
 
 @asynccontextmanager
-async def service(settings: Settings, engine: Engine | None = None) -> AsyncIterator[Service]:
+async def service(
+    settings: Settings, engine: Engine | None = None, *, take_over: bool = False
+) -> AsyncIterator[Service]:
     """Run the whole service while the context is open; ``engine`` replaces the local one.
 
-    What is temporarily unavailable, as a bucket or room on a volume, is waited for.
+    With ``take_over`` it replaces another core on the bus. What is temporarily unavailable, as a
+    bucket or room on a volume, is waited for.
 
-    :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, ReaderInUse, DatabaseDamaged,
-        ForeignDatabase, NewerData, NewerDatabase, SecretsDamaged, StorageMisconfigured,
-        EngineCrashed, EdgeCannotStart, CannotListen: it cannot start; the message has the reason.
+    :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, EpochStands, ReaderInUse,
+        DatabaseDamaged, ForeignDatabase, NewerData, NewerDatabase, SecretsDamaged,
+        StorageMisconfigured, EngineCrashed, EdgeCannotStart, CannotListen: it cannot start; the
+        message has the reason.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -87,8 +99,9 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         )
         early = await enter(early_child(sockets)) if settings.has_edge_process else None
         monitoring = Monitoring(Supervisor(), DamageMonitor(settings.database_path), Faults())
-        stores = await retry(lambda: enter(open_stores(settings, monitoring, startup)))
-        erasure = PasswordErasure(stores.maintenance, stores.blobs)
+        opening = partial(open_stores, settings, monitoring, startup, take_over=take_over)
+        stores = await retry(lambda: enter(opening()))
+        erasure = PasswordErasure(stores.maintenance, stores.erasable_blobs)
         signer, seal = await retry(lambda: _load_secrets(settings))
         passwords = SealedPasswords(stores.blobs, seal, erasure.watch)
         engines = (
@@ -104,12 +117,14 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         writer = Writer(stores.transactions)
         log_check = _log_check(settings, stores, monitoring.faults)
         persister = Persister(stores.bus.persister, writer, stores.transactions, log_check)
-        if settings.nats_url is not None:
-            await retry(persister.ensure_only_reader)
+        if settings.nats_url is not None and not stores.follows_core:
+            await retry(persister.ensure_only_reader)  # of a version without epochs
+        bus = stores.bus
+        epoch = await retry(lambda: enter(open_epoch(settings, bus.persister, take_over=take_over)))
         # Before anything reads on: where a log was lost, the cursor is moved back.
         await retry(log_check.compare_numbers)
         # After a second service on the log is refused, which would replace the facts of the first.
-        counts = await announce(settings, stores.bus.janitor, seal)
+        counts = await announce(settings, stores.bus.janitor, seal, epoch)
         host = Host(settings, CORE, stores.bus.janitor, ROLES)
         await host.orders.look_once()
         parts: Parts = {
@@ -120,6 +135,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             ),
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
+            **({"epoch": epoch.run} if epoch else {}),
             **await compose_upkeep(
                 settings,
                 stores,
@@ -141,7 +157,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             edge_process = EdgeProcess(
                 sockets,
                 _core_parts(stores, monitoring, health, erasure),
-                partial(_start_of_edge, settings, stores, sockets),
+                partial(_start_of_edge, settings, stores, sockets, epoch),
                 early,
             )
             # Apart from the part that starts it: it is down until it accepts connections.
@@ -153,7 +169,6 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
         else:
             edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
             await starting.aclose()
-            bus = stores.bus
             requests = BusRequests(settings, bus.edge_target, bus.permission_violations)
             await enter(serve_both(edge, sockets, requests, monitoring.supervisor))
         yield Service(
@@ -162,6 +177,7 @@ async def service(settings: Settings, engine: Engine | None = None) -> AsyncIter
             stores.bus.description,
             describe_engines(settings),
             stores.bus.operator_url_file,
+            epoch.epoch.superseded if epoch else None,
         )
 
 
@@ -258,7 +274,11 @@ def _core_parts(
 
 
 def _start_of_edge(
-    settings: Settings, stores: Stores, sockets: ListeningSockets, state: State
+    settings: Settings,
+    stores: Stores,
+    sockets: ListeningSockets,
+    epoch: OwnEpoch | None,
+    state: State,
 ) -> Start:
     """Describe what an edge process is composed from."""
     bus = stores.bus
@@ -269,6 +289,7 @@ def _start_of_edge(
         sockets.descriptors,
         stores.file_watch.watched,
         state,
+        epoch.epoch.record if epoch else None,
     )
 
 

@@ -12,9 +12,11 @@ from msgspec import Struct
 from actors.ports import Blobs, StorageMismatch
 from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
+from ilios.blobs.fenced import FencedBlobs
 from ilios.blobs.guarded import GuardedBlobs
-from ilios.blobs.move_record import ensure_complete_store
+from ilios.blobs.move_record import ensure_complete_store, record_start
 from ilios.blobs.s3 import SharingHost
+from ilios.core_epoch import refuse_second
 from ilios.data_directory import (
     VERSION_FILE,
     check_version,
@@ -44,10 +46,15 @@ from ilios.startup import Startup
 
 
 class Stores(Struct, frozen=True):
-    """The open bus, blobs and database: its one writing connection, and queries on others."""
+    """The open bus, blobs and database: its one writing connection, and queries on others.
+
+    ``erasable_blobs`` are the same as ``blobs``, for those who delete what the database no longer
+    needs. ``follows_core`` is whether the bus was that of another core until now, which ends.
+    """
 
     bus: Bus
     blobs: Blobs
+    erasable_blobs: Blobs
     transactions: SqliteTransactionStore
     documents: SqliteDocumentQueries
     batches: SqliteBatchQueries
@@ -56,18 +63,21 @@ class Stores(Struct, frozen=True):
     lists: SqliteListQueries
     usage: SqliteUsageQueries
     file_watch: FileWatch
+    follows_core: bool
 
 
 @asynccontextmanager
 async def open_stores(
-    settings: Settings, monitoring: Monitoring, startup: Startup
+    settings: Settings, monitoring: Monitoring, startup: Startup, *, take_over: bool = False
 ) -> AsyncIterator[Stores]:
     """Open the stores, and watch them while the context is open.
 
+    With ``take_over`` also those of a bus that belongs to another core.
+
     :raises DatabaseMissing: there was a database, and it is gone; no lock is held.
-    :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, DatabaseDamaged, ForeignDatabase,
-        NewerData, NewerDatabase, SecretsDamaged, StorageMisconfigured: one cannot be opened; the
-        message has the reason.
+    :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, DatabaseDamaged, EpochStands,
+        ForeignDatabase, NewerData, NewerDatabase, SecretsDamaged, StorageMisconfigured: one cannot
+        be opened; the message has the reason.
     """
     async with AsyncExitStack() as stack:
         enter, retry = stack.enter_async_context, startup.retry_until_available
@@ -80,8 +90,12 @@ async def open_stores(
         stack.enter_context(exclusive_lock(lock_file(path), f"the database {path}"))
         check_version(data_dir)
         directory = blob_directory(None, data_dir, settings.shared_blobs)
-        ensure_complete_store(data_dir, directory if settings.s3 is None else None)
+        in_use = directory if settings.s3 is None else None
+        ensure_complete_store(data_dir, in_use)
         bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
+        follows_core = await retry(
+            lambda: refuse_second(settings, bus.persister, take_over=take_over)
+        )
         await missing_database.check_blobs(settings, bus.persister)
         write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
         ran_before = (data_dir / VERSION_FILE).exists()
@@ -92,6 +106,7 @@ async def open_stores(
         if ran_before and settings.s3 is None:
             await retry(lambda: expected.ensure_directory(directory, bus.persister))
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
+        record_start(data_dir, in_use)
         blob_check = BlobStoreCheck(store, expected, monitoring.faults)
         await enter(monitoring.supervisor.running("watch over blobs", blob_check.run))
         watched = stat_paths(_watched_paths(settings, bus))
@@ -103,6 +118,7 @@ async def open_stores(
         yield Stores(
             bus=bus,
             blobs=GuardedBlobs(store, blob_check),
+            erasable_blobs=FencedBlobs(store, blob_check, bus.janitor),
             transactions=SqliteTransactionStore(write_connection, settings.pricing),
             documents=SqliteDocumentQueries(read_connection, inline),
             batches=SqliteBatchQueries(read_connection),
@@ -111,6 +127,7 @@ async def open_stores(
             lists=SqliteListQueries(reports),
             usage=SqliteUsageQueries(reports),
             file_watch=file_watch,
+            follows_core=follows_core,
         )
 
 

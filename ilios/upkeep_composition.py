@@ -40,7 +40,7 @@ async def compose_upkeep(
     intakes: Intakes,
 ) -> Mapping[str, Callable[[], Awaitable[None]]]:
     """Build them: the janitor, its measure of running time, the deadlines and the snapshots."""
-    connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.blobs
+    connection, maintenance, blobs = stores.bus.janitor, stores.maintenance, stores.erasable_blobs
     publisher, log = Publisher(connection), Log(connection)
     consumers = StageConsumers(Fetcher.consumer, Ocr.consumer, PERSISTER, AGGREGATOR)
     objects = Objects(stores.bus.objects, settings.max_file_bytes)

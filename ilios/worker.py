@@ -6,7 +6,7 @@ blobs that it shares with the core.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -39,6 +39,7 @@ from ilios.runtime.supervisor import Supervisor
 from ilios.settings.settings import Settings
 from ilios.startup import Startup
 from ilios.worker_composition import Role, WorkerPorts, compose_fetcher, compose_ocr
+from ilios.worker_epoch import follow
 from ilios.worker_health import WorkerHealth
 from schemas.service_replies import HealthReport
 
@@ -90,9 +91,11 @@ async def worker(
         seal = seal_of(settings) if "ocr" in roles else None
         core = await retry(lambda: _agreed_facts(settings, connection, roles, seal))
         blobs = await retry(lambda: enter(_open_blobs(settings, connection, core)))
+        agreement = _Agreement(settings, connection, roles, seal, core)
+        await retry(agreement.follow)
         host = Host(settings, WORKER, connection, roles)
         described = await enter(_working(settings, host, blobs, seal, engine, readiness))
-        watch = asyncio.create_task(_watch(settings, connection, roles, seal, core))
+        watch = asyncio.create_task(agreement.watch())
         stack.callback(watch.cancel)
         bus = f"NATS at {connection.address}"
         yield Worker(sockets.url, bus, joined, described, watch)
@@ -237,26 +240,50 @@ async def _prove_shared(root: Path, connection: Connection, core: ClusterFacts) 
         mark = cluster_facts.decode(body).mark if body is not None else mark
 
 
-async def _watch(
-    settings: Settings,
-    connection: Connection,
-    roles: tuple[Role, ...],
-    seal: Seal | None,
-    core: ClusterFacts,
-) -> None:
-    """Compare the facts of the core again and again: it may start with other settings.
+class _Agreement:
+    """What this host and the core agree about, also when that starts again with other settings."""
 
-    :raises CannotJoin: this host no longer agrees with it.
-    """
-    while True:
-        await asyncio.sleep(FACTS_INTERVAL)
-        try:
-            latest = await _agreed_facts(settings, connection, roles, seal)
-        except BusUnavailable:
-            continue
-        if latest.owner != core.owner:
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        roles: tuple[Role, ...],
+        seal: Seal | None,
+        core: ClusterFacts,
+    ) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._roles = roles
+        self._seal = seal
+        self._core = core
+
+    async def watch(self) -> None:
+        """Compare the facts of the core again and again.
+
+        :raises CannotJoin: this host no longer agrees with it.
+        """
+        while True:
+            await asyncio.sleep(FACTS_INTERVAL)
+            with suppress(BusUnavailable):
+                await self._latest()
+                await self.follow()
+
+    async def follow(self) -> None:
+        """Publish for this core alone. Raises as ``worker_epoch.follow``."""
+        await follow(self._connection, self._core, self._latest)
+
+    async def _latest(self) -> ClusterFacts:
+        """Return the latest facts, with which this host agrees.
+
+        :raises CannotJoin: it does not.
+        :raises BusUnavailable: the bus does not answer.
+        """
+        settings, connection = self._settings, self._connection
+        latest = await _agreed_facts(settings, connection, self._roles, self._seal)
+        if latest.owner != self._core.owner:
             raise CannotJoin("the blobs of the core have another owner: restart this worker")
-        if latest.mark != core.mark:
+        if latest.mark != self._core.mark:
             assert settings.shared_blobs is not None  # a core with a bucket has no mark
             await _prove_shared(settings.shared_blobs, connection, latest)
-            core = latest
+        self._core = latest
+        return latest

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bus.errors import AlreadyPublished, NewerEvents
-from bus.log import NewestEvent, StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission, StoredRejection
 from bus.reader import LOG_START, LogPosition
 from bus.stored_messages import StoredMessage
 from schemas.batches import AnyBatchEvent, BatchSubmitted
@@ -88,6 +88,8 @@ class FakeLog:
         self.submissions: dict[tuple[str, str], DocumentSubmitted] = {}
         self.batches: dict[tuple[str, str], StoredBatchSubmission] = {}
         self.newest_events: dict[tuple[str, str], NewestEvent] = {}
+        self.rejections: dict[tuple[str, str], StoredRejection] = {}
+        self.earlier_events: dict[tuple[str, str, str], NewestEvent] = {}
         self.error: Exception | None = None
 
     async def submission(self, tenant: str, document_id: str) -> DocumentSubmitted | None:
@@ -100,10 +102,18 @@ class FakeLog:
             raise self.error
         return self.batches.get((tenant, batch_id))
 
-    async def newest(self, tenant: str, document_id: str) -> NewestEvent | None:
+    async def rejection(self, tenant: str, document_id: str) -> StoredRejection | None:
+        return self.rejections.get((tenant, document_id))
+
+    async def newest(
+        self, tenant: str, document_id: str, event_name: str = "*"
+    ) -> NewestEvent | None:
         if self.error is not None:
             raise self.error
-        return self.newest_events.get((tenant, document_id))
+        found = self.newest_events.get((tenant, document_id))
+        if event_name != "*" and (found is None or found.name != event_name):
+            found = self.earlier_events.get((tenant, document_id, event_name))
+        return found
 
     def add(self, event: DocumentSubmitted | BatchSubmitted) -> None:
         if isinstance(event, BatchSubmitted):

@@ -96,6 +96,7 @@ class Janitor:
         self._deadlines.set_held(self._clock_guard.is_holding)
         if hold_reason:
             log.warning("nothing expires", reason=hold_reason)
+        await self._publisher.ensure_current()
         # First the parts that make room and publish nothing: the others need room on the log.
         erased = await _attempt(self._erasure.sweep(now), 0)
         temporary = await _attempt(self._blobs.sweep_temporary(TEMPORARY_MAX_AGE), 0)
@@ -127,6 +128,7 @@ class Janitor:
         return swept
 
     async def _sweep_objects(self, now: datetime) -> int:
+        await self._publisher.ensure_current()
         try:
             return await _attempt(self._objects.sweep(now), 0)
         except BusUnavailable as error:

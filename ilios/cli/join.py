@@ -36,4 +36,4 @@ def run(options: argparse.Namespace) -> int:
     settings = environ.from_environ(os.environ)
     # Credentials of the bucket have an effect, though its name comes from the core.
     found = environ.warnings({BUCKET: "that of the core", **os.environ})
-    return work(settings, lambda: partial(adopt, dict(os.environ)), found)
+    return work(settings, lambda: partial(adopt, dict(os.environ)), found, joins_again=True)

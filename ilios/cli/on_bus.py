@@ -35,7 +35,14 @@ def run_on_bus(
 
     async def with_connection(settings: Settings) -> int:
         async with operator_connection(settings) as connection:
-            return await work(connection)
+            try:
+                return await work(connection)
+            except BusUnavailable as error:
+                # A denied request is not answered; only the connection gets the reason.
+                denied = connection.permission_violations.problems
+                if not denied:
+                    raise
+                raise BusUnavailable(f"{error}; {denied[0]}") from error
 
     def on_data(settings: Settings) -> int:
         if settings.nats_url is None:

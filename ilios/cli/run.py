@@ -63,13 +63,22 @@ def run(options: argparse.Namespace) -> int:
     return work(settings, lambda: as_set(settings, roles), environ.warnings(os.environ))
 
 
-def work(settings: Settings, decide: Callable[[], Join], warnings: list[str]) -> int:
-    """Run the workers of this host until a signal stops them; returns the exit code."""
+def work(
+    settings: Settings,
+    decide: Callable[[], Join],
+    warnings: list[str],
+    *,
+    joins_again: bool = False,
+) -> int:
+    """Run the workers of this host until a signal stops them; returns the exit code.
+
+    With ``joins_again`` a core that no longer agrees with this host is joined with what it now has.
+    """
     logs.set_up(settings.log_level, settings.log_format)
     for warning in warnings:
         log.warning(warning)
     try:
-        event_loop.run(_work(settings, decide()))
+        event_loop.run(_work(settings, decide(), joins_again=joins_again))
     except _CANNOT_START as error:
         print(f"ilios cannot start: {error}", file=sys.stderr)
         return ExitCode.CANNOT_START
@@ -83,12 +92,20 @@ def work(settings: Settings, decide: Callable[[], Join], warnings: list[str]) ->
     return ExitCode.OK
 
 
-async def _work(settings: Settings, join: Join) -> None:
-    async with until_signal() as stop, worker(settings, join) as running:
-        stop.started()
-        process_settings.freeze_objects()
-        printing.write_stdout(banner(running))
-        await _wait_for_end(stop, running)
+async def _work(settings: Settings, join: Join, *, joins_again: bool) -> None:
+    async with until_signal() as stop:
+        while not stop.is_set:
+            async with worker(settings, join) as running:
+                stop.started()
+                process_settings.freeze_objects()
+                printing.write_stdout(banner(running))
+                try:
+                    await _wait_for_end(stop, running)
+                except CannotJoin as error:
+                    if not joins_again:
+                        raise
+                    log.warning("joining again", reason=str(error))
+                    stop.starting()
 
 
 async def _wait_for_end(stop: Stop, running: Worker) -> None:

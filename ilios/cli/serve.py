@@ -1,6 +1,7 @@
 """``ilios serve``: runs the service until a signal stops it."""
 
 import argparse
+import asyncio
 import os
 import shlex
 import sqlite3
@@ -9,16 +10,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from actors.engines import EngineCrashed
 from actors.ports import StorageForeign, StorageMisconfigured
-from bus.errors import BusMisconfigured
+from bus.epochs import EpochStands
+from bus.errors import BusMisconfigured, Superseded
 from bus.reader import ReaderInUse
 from ilios import __version__, logs
 from ilios.cli import ExitCode, printing
-from ilios.cli.until_signal import until_signal
+from ilios.cli.until_signal import Stop, until_signal
 from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
@@ -53,6 +56,7 @@ _CANNOT_START = (
     DatabaseDamaged,
     EdgeCannotStart,
     EngineCrashed,
+    EpochStands,
     NewerData,
     NewerDatabase,
     ReaderInUse,
@@ -63,13 +67,19 @@ _CANNOT_START = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``ilios serve``: none."""
+    """Add the argument of ``ilios serve``."""
     parser.description = (
         "Start the service. Settings come from the environment and from ./.env; see `ilios check`."
     )
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="on a NATS_URL: replace the service on another host or in another data directory "
+        "that has the log; it ends as soon as it notices",
+    )
 
 
-def run(_options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP; returns the exit code."""
     from_file = environ.add_env_file(os.environ, environ.ENV_FILE)
     settings = environ.from_environ(os.environ)
@@ -85,7 +95,10 @@ def run(_options: argparse.Namespace) -> int:
     ):
         log.warning(warning)
     try:
-        event_loop.run(_serve(settings))
+        event_loop.run(_serve(settings, take_over=options.take_over))
+    except Superseded as error:
+        print(f"ilios ends: {error}", file=sys.stderr)
+        return ExitCode.CANNOT_START
     except _CANNOT_START as error:
         why = str(error) or "nobody reads its stdout"
         print(f"ilios cannot start: {why}", file=sys.stderr)
@@ -96,23 +109,41 @@ def run(_options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-async def _serve(settings: Settings) -> None:
-    async with until_signal() as stop, _run_service(settings) as running:
+async def _serve(settings: Settings, *, take_over: bool) -> None:
+    async with until_signal() as stop, _run_service(settings, take_over=take_over) as running:
         stop.started()
         process_settings.freeze_objects()
         printing.write_stdout(banner(running))
+        await _wait_for_end(stop, running)
+
+
+async def _wait_for_end(stop: Stop, running: Service) -> None:
+    """Wait for a signal.
+
+    :raises Superseded: another core has taken over.
+    """
+    if running.superseded is None:
         await stop.wait()
+        return
+    signalled = asyncio.create_task(stop.wait())
+    ends: list[asyncio.Future[Any]] = [signalled, running.superseded]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        signalled.cancel()
+    if running.superseded.done():
+        raise Superseded(f"its log belongs to another core now: {running.superseded.result()}")
 
 
 @asynccontextmanager
-async def _run_service(settings: Settings) -> AsyncIterator[Service]:
+async def _run_service(settings: Settings, *, take_over: bool) -> AsyncIterator[Service]:
     """Run the service; errors of the file system at its start get a message of their own.
 
     :raises CannotStore: a directory, a file or the database cannot be used.
     """
     async with AsyncExitStack() as stack:
         try:
-            running = await stack.enter_async_context(service(settings))
+            running = await stack.enter_async_context(service(settings, take_over=take_over))
         except OSError as error:
             where = error.filename or settings.data_dir
             raise CannotStore(f"{where} cannot be used ({error.strerror}); {_REMEDY}") from error

@@ -40,6 +40,10 @@ class Stop:
         """Record that the start is over."""
         self._starting = False
 
+    def starting(self) -> None:
+        """Record that a start begins again."""
+        self._starting = True
+
     async def wait(self) -> None:
         """Wait for a signal."""
         await self._signalled.wait()

@@ -19,6 +19,7 @@ from ilios.edge.queue_estimates import (
     Means,
     Running,
     Throughput,
+    done,
     estimate,
     first_in_order,
 )
@@ -155,12 +156,10 @@ class DocumentProgress:
         """Take the end of a conversion, which is a sample of its kind."""
         self._reported.pop((event.tenant, event.document_id), None)
         kind = (event.engine, event.content_type, event.original.size.bit_length())
-        expected = self._means.expected(kind)
         self._means.add(kind, event.seconds)
         pool = next((pool for name, pool in self._pools.items() if name == event.engine), None)
         if pool is not None:
-            # In expected seconds: where these are too many or too few, so is the rate.
-            pool.throughput.add(self._clock(), event.seconds if expected is None else expected)
+            pool.throughput.add(self._clock(), kind)
 
     def on_job_event(self, event: BatchProgressed) -> None:
         """Take the progress of a batch job."""
@@ -266,11 +265,12 @@ class DocumentProgress:
         if engine != "local":
             # It reports a short document only at its end.
             silent = [one for one in documents if one.name not in running]
-            begun = [one.name for one in first_in_order(silent, pool.size - len(running))]
-            pool.since = {name: pool.since.get(name, now) for name in begun}
+            turns = first_in_order(silent, pool.size - len(running))
+            pool.since = {one.name: pool.since.get(one.name, now) for one in turns}
             running |= {name: Running(0, 0, now - since) for name, since in pool.since.items()}
         pool.throughput.observe(now, busy=len(documents) > pool.size)
-        rate = pool.throughput.rate(now, running.values())
+        begun = [done(one, expected[name]) for name, one in running.items()]
+        rate = pool.throughput.rate(now, begun, self._means.expected)
         return estimate(documents, running, expected, pool.size, rate)
 
 

@@ -6,7 +6,7 @@ turns within a lane, and lanes by their weights, as in the queue itself.
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ GROWTH = 2**0.5
 """Of the expected time for each further binary digit of the size."""
 LEAST_SAMPLES = 5
 """Documents that have ended before anything is estimated."""
-RECENT_SECONDS = 60.0
+RECENT_SECONDS = 30.0
 """In which ended conversions show how many of them run at once."""
 PRIOR_SECONDS = 3.0
 """Time for which all engine processes are assumed to have been busy before."""
@@ -99,16 +99,20 @@ def _mix(means: dict[_N, float], name: _N, seconds: float) -> None:
 
 
 class Throughput:
-    """Conversions done in a second, in their expected seconds, by those that have ended lately."""
+    """Conversions done in a second, in their expected seconds, by those that have ended lately.
+
+    What they are expected to take now: where all take longer than they did, both this and what
+    waits grow, and the time of the queue remains that of the last moments.
+    """
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
         self._busy_since: float | None = None
-        self._ended: deque[tuple[float, float]] = deque()
+        self._ended: deque[tuple[float, Kind]] = deque()
 
-    def add(self, now: float, seconds: float) -> None:
+    def add(self, now: float, kind: Kind) -> None:
         """Add a conversion that has ended."""
-        self._ended.append((now, seconds))
+        self._ended.append((now, kind))
 
     def observe(self, now: float, *, busy: bool) -> None:
         """Note whether documents wait for a process; idle times do not count."""
@@ -118,15 +122,20 @@ class Throughput:
         elif self._busy_since is None:
             self._busy_since = now
 
-    def rate(self, now: float, running: Iterable[Running]) -> float:
-        """Return the expected seconds of conversions that are done in a second."""
+    def rate(
+        self, now: float, running: Iterable[float], expected: Callable[[Kind], float | None]
+    ) -> float:
+        """Return the expected seconds of conversions that are done in a second.
+
+        ``running`` are those that conversions in work have done.
+        """
         since = now - RECENT_SECONDS
         while self._ended and self._ended[0][0] < since:
             self._ended.popleft()
         began = max(since, self._busy_since if self._busy_since is not None else now)
         elapsed = now - began
-        done = sum(seconds for at, seconds in self._ended if at > began)
-        done += sum(min(one.seconds, elapsed) for one in running)
+        done = sum(expected(kind) or 0.0 for at, kind in self._ended if at > began)
+        done += sum(min(one, elapsed) for one in running)
         prior = self._processes * PRIOR_SECONDS
         rate = (prior + done) / (PRIOR_SECONDS + elapsed)
         return min(max(rate, SLOWEST * self._processes), FASTEST * self._processes)
@@ -219,3 +228,11 @@ def remaining(running: Running, expected: float | None) -> float | None:
     least = LEAST_SHARE * expected * (1 - share)
     total = expected if by_pages is None else share * by_pages + (1 - share) * expected
     return max(total - running.seconds, least)
+
+
+def done(running: Running, expected: float | None) -> float:
+    """Return the expected seconds of a document in work that are done."""
+    share = min(running.page / running.of, 1.0) if running.of else 0.0
+    if expected is None:
+        return running.seconds
+    return max(share * expected, min(running.seconds, expected) * (1 - share))

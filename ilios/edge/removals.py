@@ -17,6 +17,7 @@ from schemas.documents import (
     DocumentDeleted,
     DocumentFailed,
     DocumentRejected,
+    DocumentSubmitted,
 )
 from schemas.records import DocumentRecord
 from schemas.states import REMOVED_STATES, UNFINISHED_STATES
@@ -25,6 +26,9 @@ POLL_INTERVAL = 0.02  # seconds; the database is some milliseconds behind the lo
 MAX_TRIES = 10
 """Tries to cancel a document of which new events keep coming; it has a handful of them at most."""
 CANCELLED = subjects.event_name(DocumentCancelled)
+SUBMITTED = subjects.event_name(DocumentSubmitted)
+CONVERTED = subjects.event_name(DocumentConverted)
+FAILED = subjects.event_name(DocumentFailed)
 ENDS = frozenset(
     subjects.event_name(kind)
     for kind in (
@@ -68,12 +72,29 @@ async def cancel_unfinished(edge: Edge, document: DocumentRecord) -> bool:
         newest = await edge.log.newest(tenant, document_id)
         if newest is not None and newest.name in ENDS:
             return newest.name == CANCELLED
+        if await _has_ended_before(edge, document):
+            return False
         with suppress(NewerEvents):
             after = newest.sequence if newest else 0
             await edge.publisher.publish_after(_cancellation(document), after)
             _mark_requested(document)
             return True
     raise BusUnavailable("new events about the document keep coming")
+
+
+async def _has_ended_before(edge: Edge, document: DocumentRecord) -> bool:
+    """Whether the log has an end that an event follows which is there twice.
+
+    What was requeued was submitted once more.
+    """
+    name = document.tenant, document.document_id
+    submitted = await edge.log.newest(*name, SUBMITTED)
+    since = submitted.sequence if submitted else 0
+    for kind in (CONVERTED, FAILED):
+        found = await edge.log.newest(*name, kind)
+        if found is not None and found.sequence > since:
+            return True
+    return False
 
 
 async def wait_until_removed(edge: Edge, document: DocumentRecord) -> DocumentRecord | None:

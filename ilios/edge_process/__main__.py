@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from ilios import logs
+from ilios.core_epoch import edge_epoch
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.server import ListeningSockets
 from ilios.edge_composition import (
@@ -94,6 +95,11 @@ async def _serving(
                 open_stores(settings, start.bus, publish_stats, damage, core.faults, supervisor)
             ),
         )
+        epoch = edge_epoch(stores.connection, start.epoch)
+        if epoch is not None:
+            # The core may be stopped, and not know yet.
+            epoch.superseded.add_done_callback(on_core_gone)
+            await enter(supervisor.running("epoch", epoch.watch))
         file_watch = FileWatch(core.faults, start.watched)
         await enter(supervisor.running("watch over files", file_watch.run))
         secrets = EdgeSecrets(

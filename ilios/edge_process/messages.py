@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from bus.epoch_records import Record
 from bus.target import Target
 from ilios.integrity.faults import Fault
 from ilios.integrity.file_watch import WatchedPath
@@ -20,7 +21,8 @@ class Start(Struct, frozen=True, tag=True):
     """What the edge is composed from.
 
     ``settings`` are encoded by ``ilios.settings.transfer``. ``listening`` are inherited file
-    descriptors; ``log_store`` is the log directory of the embedded server.
+    descriptors; ``log_store`` is the log directory of the embedded server; ``epoch`` is that of
+    the core on an external bus.
     """
 
     settings: bytes
@@ -29,6 +31,7 @@ class Start(Struct, frozen=True, tag=True):
     listening: list[int]
     watched: list[WatchedPath]
     state: State
+    epoch: Record | None = None
 
 
 class HealthAnswered(Struct, frozen=True, tag=True):

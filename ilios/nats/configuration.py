@@ -27,10 +27,14 @@ SECRETS = "secrets.json"
 OF_OTHER_HOSTS = {
     "ilios.cluster.>",
     "ilios.attempts.>",
+    "ilios.janitor.epoch.*",
     "$JS.API.DIRECT.GET.ILIOS_CLUSTER.>",
     "$JS.API.DIRECT.GET.ILIOS_ATTEMPTS.>",
+    "$JS.API.CONSUMER.PAUSE.ILIOS_EVENTS.*",
+    "$SRV.STATS.ilios-core",
+    "$SRV.STATS.ilios-worker",
 }
-"""Subjects that only a core with other hosts publishes to, which the embedded bus does not have."""
+"""Subjects to which only a core with other hosts publishes, and commands with its settings."""
 OTHER_HOSTS_ANSWER = {"$SRV.*.ilios-worker", "$SRV.*.ilios-worker.*"}
 """Subjects of requests that only other hosts answer."""
 _ROUTES_USER = "routes"

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from msgspec import structs
+from nats.aio.msg import Msg
 
-from bus import subjects
+from bus import event_log, subjects
 from bus.connection import Connection, connect
 from bus.errors import BusUnavailable
 from bus.event_log import PAGE_EVENTS, EventLog
@@ -37,6 +38,25 @@ async def test_pages_have_every_event_in_order_and_end(
     assert [one.sequence for one in first + second] == list(range(1, len(published) + 1))
     assert await log.read(second[-1].sequence) == []
     assert (await log.end()).sequence == len(published)
+
+
+async def test_a_page_of_which_an_event_did_not_arrive_is_not_read(
+    edge: Connection, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the connection broke in the middle of it."""
+    log, publisher = EventLog(edge), Publisher(connection)
+    for number in (1, 2, 3, 4):
+        await publisher.publish(events.submitted(number))
+    add = event_log._Page.add
+    for lost in ("1", "2", "4"):
+
+        def add_most(page: event_log._Page, message: Msg, lost: str = lost) -> None:
+            if (message.headers or {}).get("Nats-Sequence") != lost:
+                add(page, message)
+
+        monkeypatch.setattr(event_log._Page, "add", add_most)
+        with pytest.raises(BusUnavailable, match="did not arrive"):
+            await log.read(0)
 
 
 async def test_events_of_one_document_are_read_alone(

@@ -28,6 +28,11 @@ def sealing_key(core: RunningService) -> dict[str, str]:
     return {"ILIOS_SEALING_KEY": (core.data_dir / "passwords.key").read_text().strip()}
 
 
+def joined_again(host: JoiningHost) -> int:
+    assert host.log is not None
+    return host.log.read_text().count("joining again")
+
+
 async def refusal(data_dir: Path, url: str, environ: dict[str, str]) -> str:
     ended = await run_ilios(data_dir, "join", url, armed=None, PORT="0", **environ)
     assert ended.code == 2, ended.errors
@@ -45,28 +50,29 @@ async def test_a_host_joins_with_a_url_and_a_key_and_takes_the_rest_from_the_cor
         "ILIOS_SHARED_BLOBS": str(tmp_path / "blobs"),
         "ILIOS_MAX_FILE_MB": "33",
     }
-    async with running_service(core_dir, **set_there) as core, ServiceClient(core) as client:
+    async with running_service(core_dir, **set_there) as core:
         key = sealing_key(core)
         for environ, named in (
-            ({}, "ILIOS_SEAL_KEY_FILE is not set (or ILIOS_SEALING_KEY)"),
             ({"ILIOS_SEALING_KEY": OTHER_KEY}, "ILIOS_SEALING_KEY is another key than the core"),
             (key | {"ILIOS_MAX_FILE_MB": "7"}, "ILIOS_MAX_FILE_MB is 7 here and 33 at the core"),
-            (
-                key | {"S3_BUCKET": "documents"},
-                "S3_BUCKET: the blobs of the core are in a directory",
-            ),
         ):
             assert named in await refusal(tmp_path / "refused", url, environ)
-        host = JoiningHost(tmp_path / "host", **key, ILIOS_LOG_LEVEL="debug")
-        host.bus, host.log = url, tmp_path / "host.log"
-        await host.start()
-        try:
-            while not host.converted:
-                assert await client.is_accepted()
-                await wait_until_completed(client, core_dir)
-        finally:
-            await host.stop()
-        assert not (tmp_path / "host" / "blobs").exists()
+    host = JoiningHost(tmp_path / "host", **key, ILIOS_LOG_LEVEL="debug")
+    host.bus, host.log = url, tmp_path / "host.log"
+    await host.spawn()
+    try:
+        # At first, and after the core has come back with other settings.
+        for times, mebibytes in ((0, "33"), (1, "34")):
+            changed = set_there | {"ILIOS_MAX_FILE_MB": mebibytes}
+            async with running_service(core_dir, **changed) as core, ServiceClient(core) as client:
+                await wait_until(lambda times=times: joined_again(host) == times)  # type: ignore[misc]
+                before = host.converted
+                while host.converted == before:
+                    assert await client.is_accepted()
+                    await wait_until_completed(client, core_dir)
+    finally:
+        await host.stop()
+    assert not (tmp_path / "host" / "blobs").exists()
 
 
 @pytest.mark.slow

@@ -182,3 +182,20 @@ async def test_a_worker_hands_back_what_it_has_when_it_is_told_to_stop(
         await wait_until(lambda: worker.has_ended)
         assert worker.exit_code == 0
         await wait_until_completed(client, core.data_dir)
+
+
+@pytest.mark.slow
+async def test_a_worker_publishes_nothing_for_a_core_with_other_blobs(
+    on_directory: dict[str, str], tmp_path: Path
+) -> None:
+    """The log refuses it before the worker looks at the facts of the core again."""
+    other = on_directory | {"ILIOS_SHARED_BLOBS": str(tmp_path / "other"), "WORKER_COUNT": "1"}
+    async with core_and_workers(tmp_path, on_directory, 1) as (core, (worker,)):
+        await core.stop()
+        async with running_service(tmp_path / "another", **other) as another:
+            async with ServiceClient(another, pages=3) as client:
+                await submit(client, DOCUMENTS)
+                await wait_until(lambda: worker.has_ended)
+                assert worker.exit_code == 2
+                await wait_until_completed(client, another.data_dir)
+            assert set(document_states(another.data_dir / "ilios.db").values()) == {"completed"}

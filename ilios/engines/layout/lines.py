@@ -320,7 +320,7 @@ def append_text(text: str, more: str) -> str:
         return _without_hyphen(text, more)
     if text[-1] == "\u00ad":
         return text[:-1] + more
-    if text[-1] == "\u2014" and text[-2:-1].isalnum() and more[0].isalnum():
+    if text[-1] in "\u2013\u2014" and text[-2:-1].isalnum() and more[0].isalnum():
         return text + more
     if _WIDE.match(text[-1]) and _WIDE.match(more[0]):
         return text + more

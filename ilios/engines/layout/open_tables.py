@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import dropwhile, pairwise
+from itertools import dropwhile, pairwise, zip_longest
 from statistics import median
 
 from msgspec import Struct
@@ -276,18 +276,27 @@ def _column_of(piece: Line, columns: list[Span]) -> int:
 
 def _fill(run: Rows, columns: list[Span]) -> list[list[str]]:
     rows: list[list[str]] = []
-    pitches = [below[0].top - above[0].top for above, below in pairwise(run) if len(below) > 1]
+    # A title may begin a row, so distances are those of its last cells.
+    pitches = [below[-1].top - above[-1].top for above, below in pairwise(run) if len(below) > 1]
     usual = median(pitches) if pitches else 0.0
     above: list[Line] | None = None
-    for row in run:
-        texts = [""] * len(columns)
+    ahead: list[str] | None = None  # lines of the row that follows, above its other cells
+    for row, below in zip_longest(run, run[1:]):
+        texts = ahead or [""] * len(columns)
         for piece in row:
             at = _column_of(piece, columns)
             texts[at] = f"{texts[at]} {linked_text(piece.items)}".strip()
         lone = len(row) == 1 and not texts[0]
-        pitch = row[0].top - above[0].top if above else usual
+        pitch = row[-1].top - above[-1].top if above else usual
         closer = CLOSER if texts[0] else CLOSE
-        if rows and (lone or (pitch < closer * usual and len(row) < len(columns))):
+        if lone and above and below:
+            following = below[-1].top - row[-1].top
+            if following < (closer * pitch if not ahead else pitch / closer):
+                ahead, above = texts, row
+                continue
+        joined = not ahead and pitch < closer * usual and len(row) < len(columns)
+        ahead = None
+        if rows and (lone or joined):
             for at, text in enumerate(texts):
                 rows[-1][at] = append_text(rows[-1][at], text)
         else:

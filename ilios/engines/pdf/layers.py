@@ -16,6 +16,7 @@ from ilios.engines.pdf.items import MAX_ITEMS, page_items, turned, turned_charac
 from ilios.engines.pdf.leaders import with_leaders
 from ilios.engines.pdf.links import MAX_LINKS, Link, links_of, put_links
 from ilios.engines.pdf.missing import lone_numbers
+from ilios.engines.pdf.raised import with_raised
 from ilios.engines.pdf.turned import inside_tables
 from ilios.engines.pdf.typography import restored
 from schemas.warnings import page_warning
@@ -84,7 +85,7 @@ def _completed(
     page = replace(page, items=tuple(items))
     page = with_items(page, lone_numbers(textpage, sheet, layer, page.items))
     linked = _linked(draft, page.items, draft.links, textpage, View(sheet))
-    return replace(page, items=tuple(linked))
+    return replace(page, items=with_raised(linked, textpage, sheet, layer))
 
 
 def _linked(

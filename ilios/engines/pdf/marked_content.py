@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from ilios.engines.layout.items import ARTIFACT, Element, Figure, Item, PageItems
 from ilios.engines.layout.tree import elements, ids
 from ilios.engines.pdf.geometry import Rect, Sheet, View
+from ilios.engines.pdf.raised import LOWERED
 
 MAX_OBJECTS = 20_000
 """The tree of a page with more objects is not used."""
@@ -141,10 +142,10 @@ def _parted(item: Item, near: Sequence[_Drawn], textpage: pypdfium2.PdfTextPage)
     """Return an item with its parts, by the texts that are drawn at its place."""
     parts: list[_Part] = []
     places = [at for at, sign in enumerate(item.text) if not sign.isspace()]
-    letters = "".join(item.text.split())
+    letters = "".join(item.text.split()).translate(LOWERED)
     start = missing = 0
     for one in sorted(near, key=lambda one: one.rect.left):
-        text = "".join(_text(one.handle, textpage).split())
+        text = "".join(_text(one.handle, textpage).split()).translate(LOWERED)
         at = letters.find(text, start) if text else -1
         if at < 0:
             missing += len(text) if all(one.content != part.content for part in parts) else 0

@@ -32,6 +32,7 @@ from ilios.engines.pdf.objects import PageObjects, page_objects
 from ilios.engines.pdf.scans import PageReader, compare
 from ilios.engines.pdf.structure import Tree
 from ilios.engines.pdf.unseen import SeenPages, without_unseen
+from ilios.engines.pdf.without_glyphs import fonts_without_glyphs
 from ilios.engines.recognition.ocr import ImageText
 from schemas.options import RecognitionMode
 from schemas.warnings import page_warning
@@ -83,6 +84,7 @@ class DocumentReader:
             sheet = Sheet.of(page)
             objects = page_objects(page, sheet)
             unseen, left_out = self._pages.look(page, sheet, objects, index)
+            fonts = fonts_without_glyphs(objects.drawn)
             textpage = page.get_textpage()
             try:
                 parsed = without_unseen(parsed, unseen)
@@ -91,6 +93,9 @@ class DocumentReader:
                 textpage.close()
         if left_out >= LEAST_HIDDEN and not draft.recognised:
             draft.warnings.append(page_warning("hidden_text_left_out", str(left_out)))
+        if fonts:
+            detail = f"texts in fonts that are not in the file ({fonts})"
+            draft.warnings.append(page_warning("page_incomplete", detail))
         return draft
 
     def outline(self, index: int, parsed: ParsedPage | None, tree: Tree | None = None) -> Draft:

@@ -69,6 +69,23 @@ async def test_what_has_ended_on_the_log_stays_though_the_database_is_behind(
     assert world.publisher.published == []
 
 
+@pytest.mark.parametrize(
+    ("submitted_at", "cancelled"), [(1, 0), (6, 1)], ids=["repeated", "requeued"]
+)
+async def test_an_end_counts_also_where_an_earlier_event_was_repeated_after_it(
+    world: World, submitted_at: int, cancelled: int
+) -> None:
+    client = await world.serve(removal_timeout=0)
+    world.batches.add(batch())
+    world.reads.add(document(1, state="processing"))
+    name = ("default", f"{ID}001")
+    world.log.newest_events[name] = NewestEvent(7, "fetched")
+    world.log.earlier_events[*name, "converted"] = NewestEvent(5, "converted")
+    world.log.earlier_events[*name, "submitted"] = NewestEvent(submitted_at, "submitted")
+    async with client.delete(BATCH) as answer:
+        assert (await answer.json())["cancelled"] == cancelled
+
+
 async def test_an_end_between_the_lookup_and_the_cancellation_wins(world: World) -> None:
     client = await world.serve(removal_timeout=0)
     world.batches.add(batch())

@@ -7,6 +7,7 @@ from ilios.edge.queue_estimates import (
     Means,
     Running,
     Throughput,
+    done,
     estimate,
     in_order,
     remaining,
@@ -104,10 +105,32 @@ def test_a_document_is_expected_to_take_as_long_as_those_of_its_kind() -> None:
 def test_the_rate_follows_what_ends_and_forgets_idle_times() -> None:
     throughput = Throughput(processes=4)
     throughput.observe(0.0, busy=True)
-    assert throughput.rate(0.0, []) == 4.0
+    assert throughput.rate(0.0, [], one_second) == 4.0
     for second in range(1, 31):
-        throughput.add(float(second), 1.0)
-    assert throughput.rate(30.0, []) == pytest.approx(1.3, abs=0.1)
+        throughput.add(float(second), PDF)
+    assert throughput.rate(30.0, [], one_second) == pytest.approx(1.3, abs=0.1)
     throughput.observe(31.0, busy=False)
     throughput.observe(600.0, busy=True)
-    assert throughput.rate(600.0, []) == 4.0
+    assert throughput.rate(600.0, [], one_second) == 4.0
+
+
+def one_second(_: object) -> float:
+    return 1.0
+
+
+def test_documents_that_all_take_longer_now_change_the_rate_as_they_change_the_queue() -> None:
+    throughput = Throughput(processes=1)
+    throughput.observe(0.0, busy=True)
+    for second in range(1, 31):
+        throughput.add(float(second), PDF)
+    before = throughput.rate(30.0, [], one_second)
+    assert throughput.rate(30.0, [], lambda _: 2.0) == pytest.approx(2 * before, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("page", "seconds", "worked"), [(0, 1.0, 1.0), (0, 9.0, 4.0), (50, 9.0, 2.0)]
+)
+def test_the_work_that_is_done_is_counted_by_pages_where_they_are_known(
+    page: int, seconds: float, worked: float
+) -> None:
+    assert done(Running(page, 100, seconds), 4.0) == worked

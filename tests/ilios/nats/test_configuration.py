@@ -6,12 +6,14 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import nats
 import pytest
 
-from bus import cluster
+from actors.ocr import Ocr
+from bus import cluster, pauses
 from bus.connection import connect
 from bus.diagnostics import PermissionViolations
 from ilios.__main__ import main
@@ -126,15 +128,19 @@ async def a_worker_is_seen(directory: Path, variables: dict[str, str]) -> None:
         connect(target, name="ilios", permission_violations=violations) as ours,
         connect(operator_url, name="operator") as operator,
     ):
-        await cluster.set_drained(operator, "other", drained=True)
+        # Commands with the settings of the service can do the same as the operator.
+        await cluster.set_drained(ours, "other", drained=True)
+        await pauses.pause(ours, Ocr.consumer, datetime.now(UTC) + timedelta(hours=1))
+        await pauses.resume(ours, Ocr.consumer)
         host = Host(Settings(host_name="other"), WORKER, ours, ("ocr",))
         await host.orders.look_once()
         parts = host.parts(engine=lambda: None, problems=list)
         answering = asyncio.ensure_future(parts["host service"]())
 
         async def is_seen() -> bool:
-            found = await read_hosts(operator)
-            return [(one.kind, one.drained) for one in found] == [("core", False), ("worker", True)]
+            both = [await read_hosts(connection) for connection in (operator, ours)]
+            shown = [("core", False), ("worker", True)]
+            return [[(one.kind, one.drained) for one in found] for found in both] == [shown] * 2
 
         await wait_until(is_seen)
         answering.cancel()

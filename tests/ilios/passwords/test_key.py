@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ilios.passwords.key import OWN_FILE, check_key, load_key
-from ilios.secret import SecretsDamaged
+from ilios.secret import Secret, SecretsDamaged
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -19,6 +19,16 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert load_key(None, tmp_path) == made
     assert check_key(None, tmp_path) == path
     assert load_key(path, tmp_path / "of another host") == made
+
+
+def test_a_key_may_be_given_itself_and_is_checked(tmp_path: Path) -> None:
+    made = load_key(None, tmp_path)
+    text = (tmp_path / OWN_FILE).read_text().strip()
+    assert load_key(None, tmp_path / "of another host", Secret(text)) == made
+    assert not (tmp_path / "of another host").exists()
+    with pytest.raises(SecretsDamaged, match="ILIOS_SEALING_KEY must be 32 bytes") as refused:
+        load_key(None, tmp_path, Secret("c2hvcnQ="))
+    assert "c2hvcnQ" not in str(refused.value)
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o666])

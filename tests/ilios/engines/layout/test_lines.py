@@ -67,6 +67,7 @@ def test_hebrew_cells_beside_each_other_stay_in_their_order() -> None:
         ("ein Vor-", "und Nachname", "ein Vor- und Nachname"),
         ("the pre-", "and post-war years", "the pre- and post-war years"),
         ("a dash -", "and more", "a dash - and more"),
+        ("1990\u2013", "1995", "1990\u20131995"),
         ("roads\u2014", "nobody", "roads\u2014nobody"),
         ("roads \u2014", "nobody", "roads \u2014 nobody"),
     ],

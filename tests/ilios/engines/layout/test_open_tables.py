@@ -33,6 +33,36 @@ def test_a_lone_indented_line_continues_the_cell_above() -> None:
     assert len(rows) == 3
 
 
+def test_lines_closer_to_the_row_below_belong_to_it() -> None:
+    rows = _rows(
+        *_row(100, "Boat", "For", "Fee"),
+        *_row(118, "Kittiwake", "nets", "120"),
+        *_row(136, "", "eel traps,", ""),
+        *_row(148, "", "crab and", ""),
+        *_row(160, "Merganser", "lobster pots", "135"),
+        *_row(178, "Sandpiper", "tourists", "90"),
+    )
+    assert rows[1:] == [
+        "| Kittiwake | nets | 120 |",
+        "| Merganser | eel traps, crab and lobster pots | 135 |",
+        "| Sandpiper | tourists | 90 |",
+    ]
+
+
+def test_a_large_title_in_the_first_row_does_not_join_the_rows_below() -> None:
+    rows = _rows(
+        item("INVOICE", 72, 90, size=20),
+        *_row(100, "", "Number", "2024-117"),
+        *_row(114, "", "Date", "3 June"),
+        *_row(128, "", "Due", "3 July"),
+    )
+    assert rows == [
+        "| INVOICE | Number | 2024-117 |",
+        "|  | Date | 3 June |",
+        "|  | Due | 3 July |",
+    ]
+
+
 def test_a_spanning_head_is_repeated_and_currency_signs_join_their_amounts() -> None:
     items = [item("Fees of", 244, 100), item("May", 200, 114), item("June", 312, 114)]
     for row, boat in enumerate(["Kittiwake", "Merganser", "Sandpiper"]):
