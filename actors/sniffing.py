@@ -111,11 +111,17 @@ class Ends:
 
     def __init__(self) -> None:
         self._head = bytearray()
-        self._tail = bytearray()
+        self._tail = bytearray()  # empty while the head is all there is
 
     def add(self, chunk: bytes) -> None:
         """Add the next bytes of the document."""
-        if (missing := SNIFF_LENGTH - len(self._head)) > 0:
+        missing = SNIFF_LENGTH - len(self._head)
+        if not self._tail and len(chunk) <= missing:
+            self._head += chunk
+            return
+        if not self._tail:
+            self._tail += self._head
+        if missing > 0:
             self._head += chunk[:missing]
         self._tail += chunk[-SNIFF_LENGTH:]
         if len(self._tail) > 4 * SNIFF_LENGTH:  # not each time: chunks may be small
@@ -123,7 +129,8 @@ class Ends:
 
     def sniff(self, claim: Claim = NO_CLAIM) -> str | None:
         """Return the content type of the document, as ``sniff`` does."""
-        return sniff(bytes(self._head), bytes(self._tail[-SNIFF_LENGTH:]), claim)
+        head = bytes(self._head)
+        return sniff(head, bytes(self._tail[-SNIFF_LENGTH:]) if self._tail else head, claim)
 
 
 def sniff(head: bytes, tail: bytes, claim: Claim = NO_CLAIM) -> str | None:

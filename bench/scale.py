@@ -30,6 +30,7 @@ from ilios.worker_composition import ROLES
 
 ADDED = (0, 1, 2, 4, 8)  # hosts beside the core, which converts as they do
 IN_HAND = 4  # documents that a host converts at once
+MORE_ROUNDS = 2  # that wait behind them: the rate is that of hosts which all have work
 ROUNDS = 8  # times that each host has as many
 CLIENTS = 16
 LEAST_SHARE = 0.9  # of the rate of the core alone, for each added host
@@ -87,7 +88,8 @@ async def _rate(hosts: int, seconds: float) -> float:
             await running.start()
             count = hosts * IN_HAND * ROUNDS
             began = time.monotonic()
-            texts = [f"Letter number {number}\n".encode() for number in range(count)]
+            submitted = count + hosts * IN_HAND * MORE_ROUNDS
+            texts = [f"Letter number {number}\n".encode() for number in range(submitted)]
             await shared_work(running.url, CLIENTS, texts, _submit)
             deadline = began + MAX_FACTOR * ROUNDS * seconds
             with closing(sqlite3.connect(running.data / "ilios.db")) as database:

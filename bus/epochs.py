@@ -6,12 +6,14 @@ have been stopped for any time just before. No clock decides anything.
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 
 import msgspec
+import nats.errors
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,17 +22,21 @@ from nats.aio.msg import Msg
 from bus import codec, epoch_records, subjects
 from bus.connection import Connection
 from bus.delivery import EXPECTED_LAST_SEQUENCE_HEADER, EXPECTED_LAST_SUBJECT_HEADER
-from bus.epoch_records import LANES, EpochTaken, Holder, Record, lane_subject
+from bus.epoch_records import LANES, EpochsRefused, EpochTaken, Holder, Record, lane_subject
 from bus.errors import BusUnavailable, Superseded
+from bus.publisher import MSG_ID_HEADER, NODE_ACK_TIMEOUT
 from schemas.events import JanitorProbed
 
 LOOK_INTERVAL = 1.0  # seconds between looks at the epoch of the log
 SURE_FOR = 1.0  # seconds after a look in which a submission is published without another one
+PROVED_FOR = 0.5  # seconds for which a publish proves it to those who delete something
 MAX_RESENDS = 5  # of a publish during which the epoch was renewed
 RENEWALS_PER_AGE = 24  # renewals in the time for which the log stores an event
 RENEWAL_INTERVAL = 3600.0  # seconds between renewals at most
 TAKE_ATTEMPTS, TAKE_PAUSE = 20, 0.05  # seconds; several cores may start at once
 
+_PROBED = f"{subjects.JANITOR}.{subjects.event_name(JanitorProbed)}"
+_PROBE = codec.encode(JanitorProbed())
 _WRONG_LAST_SEQUENCE = 10071  # JetStream API error code, nats-server server/errors.json
 _SUBMISSIONS = (f"{subjects.DOCUMENT}.submitted.", f"{subjects.BATCH}.submitted.")
 
@@ -49,10 +55,6 @@ class EpochStands(Exception):
             "stop that one, or use another bus. If it is gone for good, or is to be replaced: "
             "ilios serve --take-over"
         )
-
-
-class EpochsRefused(Exception):
-    """The user of this bus may not write epochs."""
 
 
 class NoEpoch(BusUnavailable):
@@ -82,9 +84,11 @@ async def take(connection: Connection, holder: Holder, *, take_over: bool) -> Re
     """Take the next epoch of the log.
 
     :raises EpochStands: another core has one, and ``take_over`` is not set.
-    :raises EpochsRefused: the user of the bus may not write it.
+    :raises EpochsRefused: the bus takes no epochs.
     :raises BusUnavailable: the log does not answer.
     """
+    violations = connection.permission_violations
+    before = violations.count
     for left in reversed(range(TAKE_ATTEMPTS)):
         if take_over:
             former = await epoch_records.read(connection)
@@ -96,9 +100,9 @@ async def take(connection: Connection, holder: Holder, *, take_over: bool) -> Re
         except EpochTaken:
             pass
         except BusUnavailable as error:
-            if connection.permission_violations.is_lacking(f"{subjects.JANITOR}.epoch."):
+            if violations.is_lacking(f"{subjects.JANITOR}.epoch.") or violations.count > before:
                 message = f"its user may not publish to {subjects.JANITOR}.epoch.*"
-                raise EpochsRefused(message) from error
+                raise EpochsRefused(f"{message}, or not change the stream") from error
             if not left:
                 raise
         else:
@@ -120,7 +124,7 @@ class Epoch:
         self._follows = follows
         self._numbers = cycle(range(1, LANES))
         self._lanes = {lane: asyncio.Lock() for lane in range(1, LANES)}
-        self._sure_until = 0.0
+        self._sure_until = self._proved_until = 0.0
         self.superseded: asyncio.Future[Holder] = asyncio.get_running_loop().create_future()
 
     @property
@@ -143,16 +147,40 @@ class Epoch:
         raise BusUnavailable("the epoch was renewed again and again")
 
     async def confirm(self) -> None:
-        """Ask the log whether the epoch is over. As ``Fence``."""
+        """Ask the log whether the epoch is over. As ``Fence``.
+
+        In a cluster by a publish: a leader that is cut off answers reads, and stores nothing.
+        """
         self._raise_if_superseded()
-        await self._look()
+        if not self._connection.may_lag:
+            await self._look()
+        elif time.monotonic() > self._proved_until:
+            began = time.monotonic()
+            try:
+                headers = {MSG_ID_HEADER: secrets.token_hex(16)}
+                reply = await self.request(_PROBED, _PROBE, headers, NODE_ACK_TIMEOUT)
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                raise BusUnavailable(f"no acknowledgement: {error}") from error
+            if (refusal := _reply.decode(reply.data).error) is not None:
+                raise BusUnavailable(f"refused: {refusal.get('description')}")
+            self._proved_until = began + PROVED_FOR
 
     async def watch(self) -> None:
         """Look at the epoch of the log again and again, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
             with suppress(BusUnavailable):
-                await self.confirm()
+                await self.look()
+
+    async def look(self) -> None:
+        """Read the epoch of the log.
+
+        :raises Superseded: ours is over.
+        :raises NoEpoch: the log has none.
+        :raises BusUnavailable: the log does not answer.
+        """
+        self._raise_if_superseded()
+        await self._look()
 
     def adopt(self, record: Record) -> None:
         """Replace the record by a later one of the same core."""
@@ -172,10 +200,9 @@ class Epoch:
                 both = {**headers, **condition}
                 return await client.request(subject, body, timeout=within, headers=both)
             # One message has one condition: an event without an effect has the other one.
-            probed = f"{subjects.JANITOR}.{subjects.event_name(JanitorProbed)}"
-            probe, event = epoch_records.batch(
-                [(probed, codec.encode(JanitorProbed()), condition), (subject, body, headers)]
-            )
+            # Its id is unique, and some servers take no ids in batches.
+            own = {name: text for name, text in headers.items() if name != MSG_ID_HEADER}
+            probe, event = epoch_records.batch([(_PROBED, _PROBE, condition), (subject, body, own)])
             await client.publish(probe[0], probe[1], headers=probe[2])
             return await client.request(event[0], event[1], timeout=within, headers=event[2])
 
@@ -210,12 +237,7 @@ class Epoch:
         }
 
     async def _look(self) -> None:
-        """Compare the epoch with that of the log.
-
-        :raises Superseded: it is over.
-        :raises NoEpoch: the log has none.
-        :raises BusUnavailable: the log does not answer.
-        """
+        """Compare the epoch with that of the log. Raises as ``look``."""
         began = time.monotonic()
         record = await epoch_records.read(self._connection)
         if record is None:
@@ -261,9 +283,9 @@ class OwnEpoch:
         renewed_at = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
-            with suppress(BusUnavailable):
+            with suppress(BusUnavailable, EpochsRefused):
                 try:
-                    await self.epoch.confirm()
+                    await self.epoch.look()
                     due = time.monotonic() - renewed_at > self._interval
                 except NoEpoch:
                     due = True
@@ -285,10 +307,9 @@ class OwnEpoch:
         :raises BusUnavailable: the log does not answer.
         """
         record = self.epoch.record
-        expected = record.epoch
-        if await epoch_records.read(self._connection) is None:
-            await epoch_records.allow_batches(self._connection)
-            expected = 0
+        found = await epoch_records.read(self._connection)
+        expected = record.epoch if found is not None else 0
+        await epoch_records.allow_batches(self._connection)
         with suppress(EpochTaken):  # the next look shows by whom
             epoch = await epoch_records.write(self._connection, record.holder, expected)
             self.epoch.adopt(Record(epoch, record.holder))

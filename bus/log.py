@@ -10,7 +10,12 @@ from bus import codec, streams, subjects
 from bus.connection import Connection
 from bus.stored_messages import DirectGet
 from schemas.batches import BatchSubmitted
-from schemas.documents import DocumentEvent, DocumentSubmitted, effective_time
+from schemas.documents import (
+    DocumentEvent,
+    DocumentRejected,
+    DocumentSubmitted,
+    effective_time,
+)
 from schemas.events import AnyEvent
 
 
@@ -20,6 +25,13 @@ class StoredSubmission(Struct, frozen=True):
     sequence: int
     stored_at: datetime
     event: DocumentSubmitted
+
+
+class StoredRejection(Struct, frozen=True):
+    """The rejection of an invalid submission on the log."""
+
+    stored_at: datetime
+    event: DocumentRejected
 
 
 class StoredBatchSubmission(Struct, frozen=True):
@@ -68,6 +80,21 @@ class Log:
         async for sequence, stored_at, event in self._events(subject_filter):
             if isinstance(event, DocumentSubmitted):
                 return StoredSubmission(sequence, stored_at, event)
+        return None
+
+    async def rejection(self, tenant: str, document_id: str) -> StoredRejection | None:
+        """Return the rejection that follows from the first invalid submission with this id.
+
+        None without one. The log itself may have the rejection a moment later. Raises as
+        ``submission``.
+        """
+        subject_filter = subjects.document_filter("submitted", tenant, document_id)
+        async for found in self._direct_get.iterate(subject_filter):
+            try:
+                codec.decode(found.subject, found.body)
+            except codec.MalformedEvent as error:
+                rejected = codec.rejection(found.subject, found.sequence, error, found.body)
+                return StoredRejection(found.stored_at, rejected) if rejected else None
         return None
 
     async def batch(self, tenant: str, batch_id: str) -> StoredBatchSubmission | None:

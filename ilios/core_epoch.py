@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from bus import epochs
 from bus.connection import Connection
-from bus.epoch_records import Holder, Record
-from bus.epochs import Epoch, EpochsRefused, OwnEpoch
+from bus.epoch_records import EpochsRefused, Holder, Record
+from bus.epochs import Epoch, OwnEpoch
 from ilios import __version__
 from ilios.secret import generate_password, load_or_create_secrets
 from ilios.settings.settings import Settings

@@ -14,7 +14,7 @@ from bus import streams
 from ilios.blobs.factory import blob_directory, open_blobs
 from ilios.blobs.fenced import FencedBlobs
 from ilios.blobs.guarded import GuardedBlobs
-from ilios.blobs.move_record import ensure_complete_store
+from ilios.blobs.move_record import ensure_complete_store, record_start
 from ilios.blobs.s3 import SharingHost
 from ilios.core_epoch import refuse_second
 from ilios.data_directory import (
@@ -90,7 +90,8 @@ async def open_stores(
         stack.enter_context(exclusive_lock(lock_file(path), f"the database {path}"))
         check_version(data_dir)
         directory = blob_directory(None, data_dir, settings.shared_blobs)
-        ensure_complete_store(data_dir, directory if settings.s3 is None else None)
+        in_use = directory if settings.s3 is None else None
+        ensure_complete_store(data_dir, in_use)
         bus = await retry(lambda: enter(_open_bus(settings, monitoring)))
         follows_core = await retry(
             lambda: refuse_second(settings, bus.persister, take_over=take_over)
@@ -105,6 +106,7 @@ async def open_stores(
         if ran_before and settings.s3 is None:
             await retry(lambda: expected.ensure_directory(directory, bus.persister))
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
+        record_start(data_dir, in_use)
         blob_check = BlobStoreCheck(store, expected, monitoring.faults)
         await enter(monitoring.supervisor.running("watch over blobs", blob_check.run))
         watched = stat_paths(_watched_paths(settings, bus))

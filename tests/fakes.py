@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bus.errors import AlreadyPublished, NewerEvents
-from bus.log import NewestEvent, StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission, StoredRejection
 from bus.reader import LOG_START, LogPosition
 from bus.stored_messages import StoredMessage
 from schemas.batches import AnyBatchEvent, BatchSubmitted
@@ -88,6 +88,7 @@ class FakeLog:
         self.submissions: dict[tuple[str, str], DocumentSubmitted] = {}
         self.batches: dict[tuple[str, str], StoredBatchSubmission] = {}
         self.newest_events: dict[tuple[str, str], NewestEvent] = {}
+        self.rejections: dict[tuple[str, str], StoredRejection] = {}
         self.earlier_events: dict[tuple[str, str, str], NewestEvent] = {}
         self.error: Exception | None = None
 
@@ -100,6 +101,9 @@ class FakeLog:
         if self.error is not None:
             raise self.error
         return self.batches.get((tenant, batch_id))
+
+    async def rejection(self, tenant: str, document_id: str) -> StoredRejection | None:
+        return self.rejections.get((tenant, document_id))
 
     async def newest(
         self, tenant: str, document_id: str, event_name: str = "*"

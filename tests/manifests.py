@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def plain() -> list[Manifest]:
     return [one for text in texts for one in yaml.safe_load_all(text)]
 
 
+@cache
 def rendered(name: str) -> list[Manifest]:
     """Return what kustomize makes of a directory."""
     if shutil.which("kubectl") is None:

@@ -85,6 +85,7 @@ def test_there_is_one_core_with_a_volume_and_workers_without(find: Find) -> None
 def test_every_container_is_confined_and_probed_and_ends_in_time(find: Find) -> None:
     for workload in workloads(find):
         assert pod(workload)["securityContext"]["runAsNonRoot"]
+        assert pod(workload)["enableServiceLinks"] is False, "ILIOS_PORT would be set"
         assert pod(workload)["terminationGracePeriodSeconds"] >= 30
         assert container(workload)["securityContext"]["readOnlyRootFilesystem"]
         assert container(workload)["securityContext"]["capabilities"] == {"drop": ["ALL"]}

@@ -125,18 +125,20 @@ async def open_bucket_of(owner: str, s3: S3Config, data_dir: Path) -> AsyncItera
 
 @asynccontextmanager
 async def open_bucket_to_fill(
-    s3: S3Config, data_dir: Path, host: SharingHost | None
+    s3: S3Config, data_dir: Path, host: SharingHost | None, *, adopt: bool
 ) -> AsyncIterator[Blobs]:
-    """Open a bucket that gets all blobs of a data directory, and adopt it.
+    """Open a bucket that gets, or has got, all blobs of a data directory.
 
-    What is read from it was sent by the bucket, as nothing is cached.
+    What is read from it was sent by the bucket, as nothing is cached. Without ``adopt`` it must
+    have its owner already.
 
     :raises StorageForeign: the blobs there have another owner.
+    :raises StorageMismatch: they have none: it is another bucket, or was emptied.
     :raises StorageUnavailable: the bucket is unusable; the message names the setting to change.
     """
     store = await asyncio.to_thread(_load_s3_store)
     copies = blob_directory(s3, data_dir)
-    async with store.open(s3, copies, load_owner(data_dir), adopt=True, host=host) as bucket:
+    async with store.open(s3, copies, load_owner(data_dir), adopt=adopt, host=host) as bucket:
         yield bucket
 
 

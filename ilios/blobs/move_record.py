@@ -18,11 +18,14 @@ RECORD_FILE = "blobs.move"
 
 
 class Stage(StrEnum):
-    """What is complete: while copying the source, then both, while removing the target."""
+    """Which store has all blobs: while copying the source, then both.
+
+    Once a service has run on the target, or the removal has begun, the source is left behind.
+    """
 
     COPYING = "copying"
     PROVEN = "proven"
-    REMOVING = "removing"
+    LEFT = "left"
 
 
 class MoveRecord(Struct, frozen=True):
@@ -41,7 +44,7 @@ def read_record(data_dir: Path) -> MoveRecord | None:
     path = data_dir / RECORD_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=MoveRecord)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except msgspec.MsgspecError as error:
         raise StorageMisconfigured(
@@ -63,24 +66,33 @@ def remove_record(data_dir: Path) -> None:
 def ensure_complete_store(data_dir: Path, directory: Path | None) -> None:
     """Check that a service may start on a directory of blobs, or without one on a bucket; blocks.
 
-    One that starts on the source after all was copied adds blobs there: the next move has to copy
-    them.
-
     :raises StorageMisconfigured: only another store has all blobs.
     """
     record = read_record(data_dir)
     if record is None:
         return
-    on_source = directory is not None and str(directory.absolute()) == record.source
-    if record.stage is Stage.COPYING and not on_source:
+    if record.stage is Stage.COPYING and not _is_source(record, directory):
         raise StorageMisconfigured(
             f"blobs are being moved from {record.source} to {record.target}, and not all are there "
             "yet: run `ilios blobs move` again to its end, or start with the settings of before"
         )
-    if record.stage is Stage.REMOVING and on_source:
+    if record.stage is Stage.LEFT and _is_source(record, directory):
         raise StorageMisconfigured(
             f"all blobs were moved to {record.target}, and {record.source} has not all of them any "
             "more: start with the settings of the other store"
         )
-    if record.stage is Stage.PROVEN and on_source:
-        write_record(data_dir, replace(record, stage=Stage.COPYING))
+
+
+def record_start(data_dir: Path, directory: Path | None) -> None:
+    """Record that a service starts on a store that ``ensure_complete_store`` lets pass; blocks.
+
+    It adds blobs there, which the other store does not have.
+    """
+    record = read_record(data_dir)
+    if record is not None and record.stage is Stage.PROVEN:
+        stage = Stage.COPYING if _is_source(record, directory) else Stage.LEFT
+        write_record(data_dir, replace(record, stage=stage))
+
+
+def _is_source(record: MoveRecord, directory: Path | None) -> bool:
+    return directory is not None and str(directory.absolute()) == record.source

@@ -164,9 +164,10 @@ async def _move(move: Move) -> int:
         str(move.source),
         move.target_name,
     ):
-        if record.stage is Stage.REMOVING:
+        if record.stage is Stage.LEFT:
             raise CannotMove(
-                f"a move from {record.source} to {record.target} is not finished: finish it first"
+                f"a move from {record.source} to {record.target} is not finished: end it "
+                "first, with --remove-source"
             )
         record = None
     stage = record.stage if record else None
@@ -174,7 +175,7 @@ async def _move(move: Move) -> int:
         printing.write_stdout(f"There are no blobs in {move.source}.\n")
         return ExitCode.OK
     _refuse_others(move.source)
-    if stage not in (Stage.PROVEN, Stage.REMOVING):
+    if stage not in (Stage.PROVEN, Stage.LEFT):
         write_record(data_dir, move.record(Stage.COPYING))
         progress = await _copy(move)
         if progress.different:
@@ -199,13 +200,18 @@ async def _move(move: Move) -> int:
 
 async def _copy(move: Move) -> Progress:
     progress, show = Progress(), _Shown()
-    async with LocalBlobs.open(move.source) as source, _open_target(move) as target:
+    async with LocalBlobs.open(move.source) as source, _open_target(move, adopt=True) as target:
         await relocation.copy_all(source, target, progress, show)
     return progress
 
 
 async def _remove(move: Move) -> int:
-    write_record(move.settings.data_dir, move.record(Stage.REMOVING))
+    # What was proven may be long ago: the other store has to be there, and to be the same.
+    if move.target is not None and not has_blobs(move.target):
+        raise CannotMove(f"there are no blobs in {move.target}: is its volume mounted?")
+    async with _open_target(move, adopt=False) as target:
+        await target.check()
+    write_record(move.settings.data_dir, move.record(Stage.LEFT))
     removed = 0
     if move.source.is_dir():
         async with LocalBlobs.open(move.source) as source:
@@ -218,7 +224,7 @@ async def _remove(move: Move) -> int:
 
 
 @asynccontextmanager
-async def _open_target(move: Move) -> AsyncIterator[Blobs]:
+async def _open_target(move: Move, *, adopt: bool) -> AsyncIterator[Blobs]:
     settings = move.settings
     if move.target is not None:
         async with LocalBlobs.open(move.target) as directory:
@@ -226,7 +232,7 @@ async def _open_target(move: Move) -> AsyncIterator[Blobs]:
         return
     assert settings.s3 is not None  # checked first of all
     host = SharingHost(sweeps=True) if settings.nats_url is not None else None
-    async with open_bucket_to_fill(settings.s3, settings.data_dir, host) as bucket:
+    async with open_bucket_to_fill(settings.s3, settings.data_dir, host, adopt=adopt) as bucket:
         yield bucket
 
 

@@ -18,10 +18,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from actors.ports import StorageUnavailable
+from actors.ports import StorageMisconfigured, StorageUnavailable
 from bus.errors import BusUnavailable
 from bus.target import Target
 from ilios.blobs.factory import blob_directory, probe_bucket
+from ilios.blobs.move_record import ensure_complete_store
 from ilios.blobs.s3 import S3Config
 from ilios.data_directory import NewerData, check_version, refuse_foreign_database
 from ilios.database.foreign import ForeignDatabase
@@ -96,6 +97,7 @@ def check_directories(settings: Settings) -> Iterator[Finding]:
             if finding.level == "problem":
                 yield finding
     yield from _check_database(settings.database_path)
+    yield from _check_move(settings)
     yield from _check_seal_key(settings)
 
 
@@ -122,6 +124,14 @@ def _check_directory(variable: str, place: Path, reserve: int) -> Finding:
         return problem(f"{variable}: no more than {volume.files} files can be made for {place}")
     state = "can be written to" if existing == place else "can be made"
     return ok(f"{variable}: {place} {state}, {free} MB are free")
+
+
+def _check_move(settings: Settings) -> Iterator[Finding]:
+    directory = blob_directory(None, settings.data_dir, settings.shared_blobs)
+    try:
+        ensure_complete_store(settings.data_dir, directory if settings.s3 is None else None)
+    except StorageMisconfigured as error:
+        yield problem(f"{DATA_DIR}: {error}")
 
 
 def _check_database(path: Path) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from actors.ports import Blobs
-from bus.log import NewestEvent, StoredBatchSubmission
+from bus.log import NewestEvent, StoredBatchSubmission, StoredRejection
 from bus.reader import LogPosition
 from bus.stored_messages import StoredMessage
 from ilios.edge.client_slots import ClientSlots
@@ -80,6 +80,10 @@ class Log(Protocol):
 
     async def batch(self, tenant: str, batch_id: str) -> StoredBatchSubmission | None:
         """Return the batch that was submitted under this id. Errors as ``submission``."""
+        ...
+
+    async def rejection(self, tenant: str, document_id: str) -> StoredRejection | None:
+        """Return the rejection of an invalid submission. Errors as ``submission``."""
         ...
 
     async def newest(

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from actors.blob_keys import original_key
-from bus.log import StoredBatchSubmission
+from bus.log import StoredBatchSubmission, StoredRejection
 from ilios.edge.context import EDGE, TENANT, Edge
 from ilios.edge.errors import HttpProblem, document_not_found
 from ilios.visible import clean_name
@@ -76,7 +76,11 @@ async def get_document(edge: Edge, tenant: str, document_id: str) -> DocumentRec
     batch_id = batch_id_of(document_id)
     submission = await edge.log.batch(tenant, batch_id) if batch_id else None
     records = _batch_records(submission) if submission else []
-    return next((found for found in records if found.document_id == document_id), None)
+    found = next((found for found in records if found.document_id == document_id), None)
+    if found is not None:
+        return found
+    rejection = await edge.log.rejection(tenant, document_id)
+    return rejected_record(rejection) if rejection else None
 
 
 async def get_batch(edge: Edge, tenant: str, batch_id: str) -> BatchRecord | None:
@@ -148,6 +152,29 @@ def pending_record(submitted: DocumentSubmitted, batch_id: str | None = None) ->
         reference=submitted.reference,
         metadata=submitted.metadata,
         deadline=effective_deadline(submitted),
+    )
+
+
+def rejected_record(rejection: StoredRejection) -> DocumentRecord:
+    """Return the record of a document whose submission is invalid."""
+    rejected = rejection.event
+    empty = DocumentSubmitted(
+        document_id=rejected.document_id,
+        tenant=rejected.tenant,
+        priority=rejected.priority,
+        source=Inline(b""),
+        submitted_at=rejection.stored_at,
+        reference=rejected.reference,
+        metadata=rejected.metadata,
+    )
+    return msgspec.structs.replace(
+        pending_record(empty),
+        state="failed",
+        file_size=None,
+        finished_at=rejection.stored_at,
+        code=rejected.code,
+        reason=rejected.reason,
+        retryable=False,
     )
 
 

@@ -330,7 +330,7 @@ async def _read_small_body(request: web.Request, max_bytes: int) -> bytes:
     await uploads.send_continue(request)
     limits = request.app[EDGE].limits
     body, deadline = bytearray(), ReadDeadline(limits, grace=limits.small_body_grace)
-    while chunk := await deadline.read(request.content.read(max_bytes)):
+    while chunk := await deadline.read_chunk(request.content, max_bytes):
         body += chunk
         if len(body) > max_bytes:
             raise _json_too_large(max_bytes)

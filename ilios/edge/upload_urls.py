@@ -318,7 +318,7 @@ async def _require_open(edge: Edge, tenant: str, document_id: str) -> None:
 async def _exact_chunks(request: web.Request, size: int) -> AsyncIterator[bytes]:
     edge = request.app[EDGE]
     deadline, received = ReadDeadline(edge.limits), 0
-    while chunk := await deadline.read(request.content.read(CHUNK_BYTES)):
+    while chunk := await deadline.read_chunk(request.content, CHUNK_BYTES):
         received += len(chunk)
         if received > size:
             raise _size_mismatch(received, size)

@@ -175,7 +175,7 @@ class UploadReader:
         """Store the whole body as the document; its name is in the query."""
 
         async def read_chunk() -> bytes:
-            return await self._deadline.read(self._request.content.read(CHUNK_BYTES))
+            return await self._deadline.read_chunk(self._request.content, CHUNK_BYTES)
 
         name = clean_name(self._request.query.get("fileName", ""))
         claimed = media_type(self._request.headers.get("Content-Type"))
@@ -191,7 +191,8 @@ class UploadReader:
         reader = FormReader(content_type, self._request.content, self._deadline)
         fields = parts = 0
         while (part := await reader.next_part()) is not None:
-            await asyncio.sleep(0)  # a turn for others: all the parts may be here already
+            if parts:
+                await asyncio.sleep(0)  # a turn for others: all the parts may be here already
             parts += 1
             self._check_part_count(parts, self._rules.max_files)
             if part.name in self._rules.file_fields:

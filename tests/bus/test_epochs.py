@@ -176,7 +176,8 @@ async def test_in_a_cluster_many_publish_at_a_time_and_none_after_a_take_over(
             connect(cluster.target, name="one") as one,
             connect(cluster.target, name="two") as two,
         ):
-            await fenced(one, holder("one"))
+            own = await fenced(one, holder("one"))
+            await own.epoch.confirm()
             first, second = Publisher(one), Publisher(two)
             numbers = range(1, 301)
             await asyncio.gather(*(first.publish_if_first(events.submitted(n)) for n in numbers))
@@ -193,6 +194,8 @@ async def test_in_a_cluster_many_publish_at_a_time_and_none_after_a_take_over(
             epoch = (await fenced(two, holder("two"))).epoch.record.epoch
             done = await asyncio.gather(*under_way)
             assert not all(done)
+            with pytest.raises(Superseded):
+                await own.epoch.confirm()
             await second.publish(events.completed(1))
             for number, is_done in zip(numbers, done, strict=True):
                 found = await Log(two).last_event(

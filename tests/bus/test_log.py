@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bus import subjects
 from bus.connection import Connection, connect
 from bus.errors import BusUnavailable
 from bus.log import Log
@@ -38,6 +39,22 @@ async def test_a_time_that_cannot_be_right_gives_way_to_the_logs_own(
     assert found is not None
     assert first is not None
     assert found.submitted_at == first.stored_at
+
+
+async def test_an_invalid_submission_has_its_rejection_before_that_is_published(
+    connection: Connection,
+) -> None:
+    log = Log(connection)
+    assert await log.rejection("default", ID) is None
+    subject = subjects.subject_for(events.submitted())
+    body = b'{"type":"document.submitted/1","reference":"r 1"}'
+    await Publisher(connection).publish_raw(subject, body, {})
+    found = await log.rejection("default", ID)
+    assert found is not None
+    assert (found.event.sequence, found.event.reference) == (1, "r 1")
+    assert await log.submission("default", ID) is None
+    await Publisher(connection).publish(events.submitted(2))
+    assert await log.rejection("default", events.id_of(2)) is None
 
 
 async def test_a_document_of_another_tenant_looks_unknown(connection: Connection) -> None:

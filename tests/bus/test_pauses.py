@@ -64,6 +64,28 @@ async def test_a_pause_ends_by_itself_and_the_server_publishes_both(
     await wait_until(lambda: seen == [True, False])
 
 
+async def test_what_is_in_hand_when_a_pause_begins_is_finished(connection: Connection) -> None:
+    await ensure_lanes(connection.jetstream, CONSUMER)
+    await Publisher(connection).publish(events.submitted(1))
+    async with Inbox(connection, CONSUMER, 2).open() as inbox:
+        delivery = await inbox.get()
+        await pauses.pause(connection, CONSUMER, soon(3600))
+        await asyncio.sleep(2 * CONSUMER.ack_wait)  # in which its deadline is renewed
+        await delivery.ack()
+        inbox.release(delivery)
+
+        async def is_done() -> bool:
+            info = await connection.jetstream.consumer_info(
+                streams.EVENTS, CONSUMER.durable(NORMAL)
+            )
+            return not info.num_ack_pending and info.ack_floor.stream_seq == delivery.sequence
+
+        await wait_until(is_done)
+        await pauses.resume(connection, CONSUMER)
+        await Publisher(connection).publish(events.submitted(2))
+        assert (await inbox.get()).sequence > delivery.sequence
+
+
 async def test_consumers_that_do_not_exist_cannot_be_paused(connection: Connection) -> None:
     with pytest.raises(NothingToPause, match="start the service once"):
         await pauses.pause(connection, CONSUMER, soon(60))

@@ -69,6 +69,9 @@ async def test_a_move_that_is_killed_at_each_step_ends_with_every_document_in_th
         del texts[deleted]
 
     removal = (*MOVE, "--remove-source")
+    unreachable = bucket | {"AWS_ACCESS_KEY_ID": "of-nobody"}
+    assert (await run(*removal, armed=None, **unreachable)).code != ExitCode.OK
+    assert any((tmp_path / "blobs").glob("??/*"))
     assert (await run(*removal, armed="moving.removed", **bucket)).code == -signal.SIGKILL
     done = await run(*removal, armed=None, **bucket)
     assert (done.code, done.errors) == (ExitCode.OK, "")

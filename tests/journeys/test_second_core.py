@@ -15,14 +15,14 @@ from bus.connection import connect
 from bus.event_log import EventLog
 from bus.failpoints import Failpoint
 from bus.pull import EXPIRES
-from ilios.chaos.processes import DidNotStart
+from ilios.chaos.processes import EDGE, DidNotStart
 from ilios.nats.server import NatsServer
 from tests.journeys.commands import run_ilios
 from tests.journeys.running import RunningService, running_service
 from tests.journeys.service_client import ServiceClient, document_states
 from tests.waiting import wait_until
 
-DOCUMENTS = 20
+DOCUMENTS, DOCUMENTS_FOR_LONG = 20, 100
 
 
 class Core(RunningService):
@@ -144,7 +144,12 @@ async def test_a_core_that_is_replaced_ends_with_its_edge_and_says_why(
 
 
 async def _wakes_too_late(
-    server: NatsServer, root: Path, shared: dict[str, str], point: Failpoint, seconds: float
+    server: NatsServer,
+    root: Path,
+    shared: dict[str, str],
+    point: Failpoint,
+    count: int,
+    seconds: float,
 ) -> None:
     """Replace a core while it is stopped at a point, and let it go on afterwards."""
     # In one process, or the edge would reach its points in a process that is not armed.
@@ -153,11 +158,12 @@ async def _wakes_too_late(
     one.stopped_at, one.log, two.takes_over = point, root / "one.log", True
     async with cores(one, two), ServiceClient(one) as first, ServiceClient(two) as second:
         await one.start()
-        submitting = [asyncio.create_task(first.is_accepted()) for _ in range(DOCUMENTS)]
+        submitting = [asyncio.create_task(first.is_accepted()) for _ in range(count)]
         await wait_until(lambda: one.is_stopped)
         await two.start()
-        accepted = await asyncio.gather(*(second.is_accepted() for _ in range(DOCUMENTS)))
+        accepted = await asyncio.gather(*(second.is_accepted() for _ in range(count)))
         assert all(accepted)
+        await wait_until(lambda: not one.children(EDGE))  # it ends, although its core is stopped
         await asyncio.sleep(seconds)
         os.kill(one.pid, signal.SIGCONT)
         assert await one.end() == 3
@@ -179,13 +185,14 @@ async def _wakes_too_late(
 async def test_a_core_that_wakes_after_it_was_replaced_announces_nothing(
     nats_server: NatsServer, shared: dict[str, str], tmp_path: Path
 ) -> None:
-    await _wakes_too_late(nats_server, tmp_path, shared, "persister.committed", 0)
+    await _wakes_too_late(nats_server, tmp_path, shared, "persister.committed", DOCUMENTS, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("point", ["persister.committed", "actor.answered", "edge.stored"])
 async def test_a_core_that_was_stopped_for_long_does_nothing_when_it_wakes(
     nats_server: NatsServer, shared: dict[str, str], tmp_path: Path, point: Failpoint
 ) -> None:
-    await _wakes_too_late(nats_server, tmp_path, shared, point, 40)
+    await _wakes_too_late(nats_server, tmp_path, shared, point, DOCUMENTS_FOR_LONG, 40)

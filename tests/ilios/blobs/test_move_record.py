@@ -11,6 +11,7 @@ from ilios.blobs.move_record import (
     Stage,
     ensure_complete_store,
     read_record,
+    record_start,
     write_record,
 )
 
@@ -22,7 +23,7 @@ def recorded(data: Path, stage: Stage) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("stage", "refused_on_source"), [(Stage.COPYING, False), (Stage.REMOVING, True)]
+    ("stage", "refused_on_source"), [(Stage.COPYING, False), (Stage.LEFT, True)]
 )
 def test_a_start_on_the_store_without_all_blobs_is_refused(
     tmp_path: Path, *, stage: Stage, refused_on_source: bool
@@ -34,13 +35,15 @@ def test_a_start_on_the_store_without_all_blobs_is_refused(
         ensure_complete_store(tmp_path, other)
 
 
-def test_after_a_start_on_the_source_all_has_to_be_copied_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("on_source", "stage"), [(True, Stage.COPYING), (False, Stage.LEFT)])
+def test_after_a_start_on_one_store_the_other_has_not_all_blobs(
+    tmp_path: Path, *, on_source: bool, stage: Stage
+) -> None:
     source = recorded(tmp_path, Stage.PROVEN)
-    ensure_complete_store(tmp_path, None)
-    ensure_complete_store(tmp_path, source)
+    record_start(tmp_path, source if on_source else None)
     found = read_record(tmp_path)
     assert found is not None
-    assert found.stage is Stage.COPYING
+    assert found.stage is stage
 
 
 def test_a_damaged_record_is_not_taken_for_none(tmp_path: Path) -> None:

@@ -87,3 +87,12 @@ async def test_settings_of_the_shell_do_not_reach_the_service(
     names = set(service.log_tail().split())
     assert "ILIOS_DATA_DIR" in names
     assert not names & {"API_KEY", "NATS_URL"}
+
+
+def test_events_that_the_service_takes_for_lost_are_found_in_its_log(tmp_path: Path) -> None:
+    service = IsolatedService(tmp_path)
+    assert service.false_alarms() == []
+    (tmp_path / "service.log").write_text(
+        '{"level":"info","event":"edge listening"}\n{"level":"error","event":"events lost"}\n'
+    )
+    assert service.false_alarms() == ['{"level":"error","event":"events lost"}']

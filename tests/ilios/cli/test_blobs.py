@@ -60,6 +60,13 @@ def test_blobs_move_into_a_directory_and_stay_until_they_are_to_be_removed(
     assert main(move) == ExitCode.OK
     assert "1 blobs (0.0 MiB), proven by SHA-256, of" in capsys.readouterr().out
     assert any((data / "blobs").glob("??/*"))
+    mounted = shared.rename(tmp_path / "elsewhere")
+    shared.mkdir()
+    assert main([*move, "--remove-source"]) == ExitCode.USAGE
+    assert "is its volume mounted?" in capsys.readouterr().err
+    assert any((data / "blobs").glob("??/*"))
+    shared.rmdir()
+    mounted.rename(shared)
     assert main([*move, "--remove-source"]) == ExitCode.OK
     assert "A former run has proven" in capsys.readouterr().out
     assert not (data / "blobs").exists()

@@ -201,10 +201,16 @@ async def test_an_interrupted_run_over_hosts_leaves_no_process(tmp_path: Path) -
     assert not directory.exists()
 
 
-@pytest.mark.slow
-async def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        pytest.param((), marks=pytest.mark.slow, id="single"),
+        pytest.param(("--hosts", "1"), marks=pytest.mark.long, id="hosts"),
+    ],
+)
+async def test_a_killed_run_leaves_no_process(tmp_path: Path, hosts: tuple[str, ...]) -> None:
     directory = tmp_path / "trial"
-    async with _started("--directory", str(directory)) as process:
+    async with _started("--directory", str(directory), *hosts) as process:
         assert process.stderr is not None
         async with asyncio.timeout(ENDS_WITHIN):
             await process.stderr.readline()  # the service is up

@@ -8,7 +8,8 @@ import pytest
 from aiohttp import ClientPayloadError
 
 from bus.errors import BusUnavailable
-from schemas.documents import DocumentSubmitted, Inline, Remote, Stored
+from bus.log import StoredRejection
+from schemas.documents import DocumentRejected, DocumentSubmitted, Inline, Remote, Stored
 from schemas.replies import PageProgress
 from tests.ilios.edge.world import CREATED_AT, ID, PDF, World, record
 
@@ -141,6 +142,16 @@ async def test_a_document_found_only_in_the_log_is_pending(world: World) -> None
         world.log.submissions["default", ID] = submission(source=source, submitted_at=None)
         async with client.get(STATUS) as answer:
             assert (await answer.json()).get("fileSize") == size
+
+
+async def test_an_invalid_submission_found_only_in_the_log_has_failed(world: World) -> None:
+    client = await world.serve()
+    rejected = DocumentRejected(document_id=ID, sequence=7, reason="It is no event.")
+    world.log.rejections["default", ID] = StoredRejection(CREATED_AT, rejected)
+    async with client.get(f"/v1/documents/{ID}", params={"wait": "60"}) as answer:
+        found = await answer.json()
+    assert (answer.status, found["status"]) == (200, "failed")
+    assert (found["code"], found["error"]) == ("invalid_event", "It is no event.")
 
 
 async def test_an_unreachable_log_is_503_and_not_404(world: World) -> None:
