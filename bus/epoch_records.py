@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 import nats.errors
 from msgspec import Struct
+from nats.js.errors import BadRequestError
 from nats.js.errors import Error as JetStreamError
 
 from bus import streams, subjects
@@ -60,6 +61,10 @@ class Record(Struct, frozen=True):
 
 class EpochTaken(Exception):
     """The log has another epoch than the expected one."""
+
+
+class EpochsRefused(Exception):
+    """This bus takes no epochs: its user may not write them, or its stream is a special one."""
 
 
 class _Ack(Struct):
@@ -137,7 +142,8 @@ def batch(
 async def allow_batches(connection: Connection) -> None:
     """Let the log take atomic batches, which the streams of former versions do not.
 
-    :raises BusUnavailable: the server does not answer, or refuses.
+    :raises EpochsRefused: the server does not let it.
+    :raises BusUnavailable: the server does not answer.
     """
     try:
         async with connection.setup_context() as js:
@@ -145,5 +151,7 @@ async def allow_batches(connection: Connection) -> None:
             if not config.allow_atomic:
                 config.allow_atomic = True
                 await js.update_stream(config)
+    except BadRequestError as error:
+        raise EpochsRefused(f"the log takes no batches: {error}") from error
     except (nats.errors.Error, JetStreamError, TimeoutError) as error:
         raise BusUnavailable(f"the log takes no batches: {error}") from error

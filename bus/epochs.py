@@ -22,7 +22,7 @@ from nats.aio.msg import Msg
 from bus import codec, epoch_records, subjects
 from bus.connection import Connection
 from bus.delivery import EXPECTED_LAST_SEQUENCE_HEADER, EXPECTED_LAST_SUBJECT_HEADER
-from bus.epoch_records import LANES, EpochTaken, Holder, Record, lane_subject
+from bus.epoch_records import LANES, EpochsRefused, EpochTaken, Holder, Record, lane_subject
 from bus.errors import BusUnavailable, Superseded
 from bus.publisher import MSG_ID_HEADER, NODE_ACK_TIMEOUT
 from schemas.events import JanitorProbed
@@ -57,10 +57,6 @@ class EpochStands(Exception):
         )
 
 
-class EpochsRefused(Exception):
-    """The user of this bus may not write epochs."""
-
-
 class NoEpoch(BusUnavailable):
     """The log has no epoch: it was created again, or its age has removed the records."""
 
@@ -88,9 +84,11 @@ async def take(connection: Connection, holder: Holder, *, take_over: bool) -> Re
     """Take the next epoch of the log.
 
     :raises EpochStands: another core has one, and ``take_over`` is not set.
-    :raises EpochsRefused: the user of the bus may not write it.
+    :raises EpochsRefused: the bus takes no epochs.
     :raises BusUnavailable: the log does not answer.
     """
+    violations = connection.permission_violations
+    before = violations.count
     for left in reversed(range(TAKE_ATTEMPTS)):
         if take_over:
             former = await epoch_records.read(connection)
@@ -102,9 +100,9 @@ async def take(connection: Connection, holder: Holder, *, take_over: bool) -> Re
         except EpochTaken:
             pass
         except BusUnavailable as error:
-            if connection.permission_violations.is_lacking(f"{subjects.JANITOR}.epoch."):
+            if violations.is_lacking(f"{subjects.JANITOR}.epoch.") or violations.count > before:
                 message = f"its user may not publish to {subjects.JANITOR}.epoch.*"
-                raise EpochsRefused(message) from error
+                raise EpochsRefused(f"{message}, or not change the stream") from error
             if not left:
                 raise
         else:
@@ -285,7 +283,7 @@ class OwnEpoch:
         renewed_at = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
-            with suppress(BusUnavailable):
+            with suppress(BusUnavailable, EpochsRefused):
                 try:
                     await self.epoch.look()
                     due = time.monotonic() - renewed_at > self._interval

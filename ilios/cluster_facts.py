@@ -37,7 +37,7 @@ ADOPTED_WITH_MISTRAL = (
     "ILIOS_MISTRAL_IMAGES",
 )
 """Variables that a host may take from the core, the latter where it has a key for Mistral. None is
-a credential, and none weakens a host."""
+a credential, and none concerns the sandbox."""
 
 
 class CannotJoin(Exception):

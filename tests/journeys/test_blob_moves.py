@@ -58,8 +58,6 @@ async def test_a_move_that_is_killed_at_each_step_ends_with_every_document_in_th
     too_early = await run("serve", armed=None, **bucket)
     assert too_early.code == ExitCode.USAGE
     assert "not all are there yet: run `ilios blobs move` again" in too_early.errors
-    checked = await run("check", armed=None, **bucket)
-    assert "not all are there yet: run `ilios blobs move` again" in checked.out + checked.errors
     assert (await run(*MOVE, armed="moving.proven", **bucket)).code == -signal.SIGKILL
     assert len(stored()) == len(list((tmp_path / "blobs").glob("??/*"))) > len(texts)
 
@@ -69,9 +67,6 @@ async def test_a_move_that_is_killed_at_each_step_ends_with_every_document_in_th
             assert (await client.send("DELETE", f"/api/documents/{deleted}")).status == 200
         await wait_until(lambda: not any(deleted in key for key in stored()))
         del texts[deleted]
-    too_late = await run("serve", armed=None)
-    assert too_late.code == ExitCode.USAGE
-    assert "start with the settings of the other store" in too_late.errors
 
     removal = (*MOVE, "--remove-source")
     unreachable = bucket | {"AWS_ACCESS_KEY_ID": "of-nobody"}

@@ -97,7 +97,7 @@ def configuration(port: int, store: Path) -> str:
       {{ user: former, password: p, permissions {{
         publish {{ deny: [
           "ilios.api.>", "ilios.page.>", "ilios.pages.>", "$O.>", "$JS.API.STREAM.NAMES",
-          "ilios.cluster.>", "ilios.attempts.>",
+          "ilios.cluster.>", "ilios.attempts.>", "ilios.janitor.epoch.*",
           "$JS.API.STREAM.*.ILIOS_CLUSTER", "$JS.API.STREAM.*.ILIOS_ATTEMPTS",
           "$JS.API.*.*.OBJ_ilios-uploads-default", "$JS.API.*.*.*.OBJ_ilios-uploads-default"
         ] }}
@@ -195,3 +195,4 @@ async def test_a_user_with_the_permissions_of_a_former_version_converts_and_is_h
             assert answer.status == 200, await answer.text()
         await wait_until(has_swept, WITHIN)
         assert "part restarts" not in "".join(logged)
+        assert "nothing stops a second core on this bus" in "".join(logged)

@@ -26,10 +26,11 @@ from tests.mistral.server import fake_mistral
 from tests.s3.servers import S3Server
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.usefixtures("edge_in_core")
+# Shorter ones on a single server are in test_worker_hosts.py.
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("edge_in_core")]
 
-IN_HAND = 20  # documents of each host
-CONVERSION = 2.0  # seconds
+IN_HAND = 20  # documents of each host, more or less
+CONVERSION = 10.0  # seconds, in which a busy machine has begun with all of them
 SLACK = 6.0  # seconds in which a busy machine answers, commits and publishes
 HOSTS = 3
 
@@ -49,7 +50,6 @@ def bus_of(cluster: Cluster) -> dict[str, str]:
     }
 
 
-@pytest.mark.slow
 async def test_twenty_documents_of_a_killed_host_are_completed_by_their_deadline_and_paid_once(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -58,8 +58,9 @@ async def test_twenty_documents_of_a_killed_host_are_completed_by_their_deadline
             "ILIOS_SHARED_BLOBS": str(tmp_path / "blobs"),
             "MISTRAL_API_KEY": fake.key,
             "MISTRAL_SERVER_URL": fake.url,
-            "MAX_CONCURRENT_JOBS": str(IN_HAND),
-            "ILIOS_MISTRAL_CONCURRENCY": str(IN_HAND),
+            # Room for the documents of another host.
+            "MAX_CONCURRENT_JOBS": str(2 * IN_HAND),
+            "ILIOS_MISTRAL_CONCURRENCY": str(2 * IN_HAND),
         }
         async with core_and_workers(tmp_path, shared, HOSTS - 1) as (core, (_, second)):
             client, database = Client(core), core.data_dir / "ilios.db"
@@ -74,18 +75,18 @@ async def test_twenty_documents_of_a_killed_host_are_completed_by_their_deadline
 
             await wait_until(completed)
             took = time.monotonic() - killed_at
-            deadline = Ocr.consumer.ack_wait
-            print(f"all completed {took:.1f} s after the kill, of which {deadline:.0f} s deadline")
-            assert took < deadline + CONVERSION + SLACK
+            again = {one for one, calls in fake.call_log.calls_by_document.items() if calls > 1}
+            print(f"{len(again)} in hand, all completed {took:.1f} s after the kill")
+            assert len(again) >= IN_HAND / 2
+            assert took < Ocr.consumer.ack_wait + CONVERSION + SLACK
             assert billed_documents(database) == sorted(names)
             for name, paper in zip(names, papers, strict=True):
                 assert mark(paper, 0) in (await client.get(f"/api/documents/{name}"))[1].decode()
         twice = fake.call_log.paid_twice()
-        assert len(twice) <= IN_HAND  # those that were under way
+        assert {document for document, _ in twice} <= again
         assert fake.call_log.pages_paid == len(names) + len(twice)
 
 
-@pytest.mark.long
 async def test_no_host_removes_what_another_is_writing_and_a_stranger_does_not_start(
     cluster: Cluster, swift: S3Server, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from bus.connection import connect
 from bus.event_log import EventLog
 from bus.failpoints import Failpoint
 from bus.pull import EXPIRES
-from ilios.chaos.processes import DidNotStart
+from ilios.chaos.processes import EDGE, DidNotStart
 from ilios.nats.server import NatsServer
 from tests.journeys.commands import run_ilios
 from tests.journeys.running import RunningService, running_service
@@ -163,6 +163,7 @@ async def _wakes_too_late(
         await two.start()
         accepted = await asyncio.gather(*(second.is_accepted() for _ in range(count)))
         assert all(accepted)
+        await wait_until(lambda: not one.children(EDGE))  # it ends, although its core is stopped
         await asyncio.sleep(seconds)
         os.kill(one.pid, signal.SIGCONT)
         assert await one.end() == 3

@@ -97,7 +97,7 @@ def find(lines: Sequence[Line], *, code: bool, rules: Sequence[Rule] = ()) -> li
         if first > place and (body := _table(split[first:stop])):
             table, place = body, first
         start, heads = _heads(split, place, stop, floor, rules)
-        rows = heads + table.rows if heads else table.rows
+        rows = heads + table if heads else table
         used = [item for line in lines[start:stop] for item in line.items]
         box = [line for row in split[start:stop] for line in row]
         rows = _join_units(rows)
@@ -197,7 +197,8 @@ def _continues(above: list[Line], line: Line, first: list[Line]) -> bool:
     return gap < TIGHT * line.size and line.right - line.left < (right - left) / 2
 
 
-def _table(run: Rows) -> Table | None:
+def _table(run: Rows) -> list[list[str]] | None:
+    """Return the rows of a table with their cells from left to right; None if it is not one."""
     full = [row for row in run if len(row) > 1]
     if len(full) < SHORT_ROWS:
         return None
@@ -219,7 +220,7 @@ def _table(run: Rows) -> Table | None:
     )
     if unlike:
         return None
-    return _boxed(pieces, _fill(run, columns), [])
+    return _fill(run, columns)
 
 
 def _are_items(full: Rows) -> bool:

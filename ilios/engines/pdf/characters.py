@@ -20,6 +20,7 @@ from ilios.engines.layout.items import Item
 from ilios.engines.pdf.brackets import with_brackets
 from ilios.engines.pdf.fonts import Style, font_style
 from ilios.engines.pdf.geometry import Rect, Sheet, turn
+from ilios.engines.pdf.spaced import closed, is_spaced
 
 MAX_CHARACTERS = 200_000
 """Further characters of one page are left out."""
@@ -343,6 +344,8 @@ def _joined(part: Sequence[Character]) -> str:
         if one.text in ALEFS and following.text == LAM and one.rect and one.rect == following.rect:
             texts[place], texts[place + 1] = LAM, one.text
     text = " ".join("".join(texts).split())
+    if is_spaced(text):
+        text = closed([one.rect for one in part], texts) or text
     return with_brackets(text) if is_right_to_left(text) else text
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ilios.api_keys import tenant_of
+from ilios.blobs.move_record import MoveRecord, Stage, write_record
 from ilios.cli import check, preflight
 from ilios.engines.sandbox import landlock
 from ilios.runtime.disk_space import Volume
@@ -152,6 +153,15 @@ def test_a_blob_directory_of_somebody_else_is_a_problem(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "blobs").touch()
     assert "data/blobs is not a directory" in final_lines(capsys, 3)[1]
+
+
+def test_a_directory_whose_blobs_were_moved_is_a_problem(
+    no_settings: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    source = str(tmp_path / "data" / "blobs")
+    write_record(tmp_path / "data", MoveRecord(source, "bucket documents", Stage.LEFT))
+    assert "all blobs were moved to bucket documents" in final_lines(capsys, 3)[1]
 
 
 def test_a_database_that_only_a_snapshot_has_is_a_problem(

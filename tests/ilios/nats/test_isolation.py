@@ -243,7 +243,14 @@ async def test_the_service_is_found_without_its_counters(bus: Bus) -> None:
             assert {"started", "stats"}.isdisjoint(found)
             assert "num_requests" not in json.dumps(found)
             assert OURS not in json.dumps(found)
-    for subject in ("$SRV.STATS", "$SRV.STATS.ilios", f"$SRV.PING.ilios.{found['id']}"):
+    for subject in (
+        "$SRV.STATS",
+        "$SRV.STATS.ilios",
+        f"$SRV.PING.ilios.{found['id']}",
+        "$SRV.PING.ilios-core",
+        "$SRV.STATS.ilios-worker",
+        "ilios.host.core.1",
+    ):
         async with RawClient(bus.server.url(publisher_name(THEIRS))) as spy:
             sent = publish(subject.encode(), b"", reply=b"_INBOX.x")
             assert VIOLATION in await spy.send(sent), subject

@@ -33,6 +33,20 @@ def test_a_lone_indented_line_continues_the_cell_above() -> None:
     assert len(rows) == 3
 
 
+def test_the_columns_of_a_script_from_right_to_left_begin_at_the_right() -> None:
+    rows = _rows(
+        *_row(
+            100, "\u05de\u05d7\u05d9\u05e8", "\u05e8\u05e6\u05d9\u05e3", "\u05e1\u05d9\u05e8\u05d4"
+        ),
+        *_row(114, "120", "\u05d0", "\u05e9\u05d7\u05e3"),
+        *_row(128, "135", "\u05d1", "\u05e2\u05d2\u05d5\u05e8"),
+    )
+    assert rows[1:] == [
+        "| \u05e9\u05d7\u05e3 | \u05d0 | 120 |",
+        "| \u05e2\u05d2\u05d5\u05e8 | \u05d1 | 135 |",
+    ]
+
+
 def test_lines_closer_to_the_row_below_belong_to_it() -> None:
     rows = _rows(
         *_row(100, "Boat", "For", "Fee"),
