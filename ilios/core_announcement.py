@@ -42,7 +42,9 @@ class Announcement(Struct, frozen=True):
         """
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
-            with suppress(BusUnavailable):
+            with suppress(
+                BusUnavailable, OSError
+            ):  # the health check shows a directory that is away
                 await self.look()
 
     async def look(self) -> None:
@@ -50,6 +52,7 @@ class Announcement(Struct, frozen=True):
 
         :raises Superseded: this core was replaced: those of another one belong there.
         :raises BusUnavailable: the bus does not answer.
+        :raises OSError: the directory cannot be written.
         """
         if await cluster.read_facts(self.connection) == self.facts:
             return
