@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,8 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.listening import open_sockets
+from ilios.metrics.exposition import Exposition, Source
+from ilios.metrics_composition import CoreMetrics
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
@@ -114,9 +116,16 @@ async def service(
             else Engines(engine)
         )
         await engines.engine.check()
-        writer = Writer(stores.transactions)
+        metrics = CoreMetrics(settings) if settings.has_metrics else None
+        writer = Writer(stores.transactions, metrics.writes.observe if metrics else None)
         log_check = _log_check(settings, stores, monitoring.faults)
-        persister = Persister(stores.bus.persister, writer, stores.transactions, log_check)
+        persister = Persister(
+            stores.bus.persister,
+            writer,
+            stores.transactions,
+            log_check,
+            metrics.documents.observe if metrics else None,
+        )
         if settings.nats_url is not None and not stores.follows_core:
             await retry(persister.ensure_only_reader)  # of a version without epochs
         bus = stores.bus
@@ -154,10 +163,15 @@ async def service(
         if counts is not None:  # there may be other hosts, which do what this one cannot
             fitness = Fitness(health, host.intakes)
             await enter(monitoring.supervisor.running("fitness", fitness.run))
+        sources = (
+            metrics.sources(bus.janitor, lambda: persister.sequence, host.intakes, engines)
+            if metrics
+            else {}
+        )
         if early is not None:
             edge_process = EdgeProcess(
                 sockets,
-                _core_parts(stores, monitoring, health, erasure),
+                _core_parts(stores, monitoring, health, erasure, sources),
                 partial(_start_of_edge, settings, stores, sockets, epoch),
                 early,
             )
@@ -168,7 +182,14 @@ async def service(
             await edge_process.wait_until_ready()
             await starting.aclose()
         else:
-            edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
+            edge = _edge(
+                settings,
+                stores,
+                monitoring,
+                health,
+                EdgeSecrets(signer, passwords),
+                Exposition(sources, health) if metrics else None,
+            )
             await starting.aclose()
             requests = BusRequests(settings, bus.edge_target, bus.permission_violations)
             await enter(serve_both(edge, sockets, requests, monitoring.supervisor))
@@ -251,6 +272,7 @@ def _edge(
     monitoring: Monitoring,
     health: Health,
     secrets: EdgeSecrets,
+    exposition: Exposition | None,
 ) -> Edge:
     """Build the HTTP edge in this process."""
     bus = stores.bus
@@ -258,11 +280,15 @@ def _edge(
         bus.edge, stores.documents, stores.batches, stores.lists, stores.usage, stores.blobs
     )
     checks = EdgeChecks(health.disk_guard, health, monitoring.faults, stores.file_watch)
-    return compose_edge(settings, of_edge, secrets, checks)
+    return compose_edge(settings, of_edge, secrets, checks, exposition)
 
 
 def _core_parts(
-    stores: Stores, monitoring: Monitoring, health: Health, erasure: PasswordErasure
+    stores: Stores,
+    monitoring: Monitoring,
+    health: Health,
+    erasure: PasswordErasure,
+    metrics: Mapping[str, Source],
 ) -> CoreParts:
     """Collect what an edge process reaches over its channel."""
     return CoreParts(
@@ -271,6 +297,7 @@ def _core_parts(
         monitoring.damage,
         stores.bus.edge.publish_stats,
         erasure.watch,
+        metrics,
     )
 
 
