@@ -133,7 +133,7 @@ async def service(
         # Before anything reads on: where a log was lost, the cursor is moved back.
         await retry(log_check.compare_numbers)
         # After a second service on the log is refused, which would replace the facts of the first.
-        counts = await announce(settings, stores.bus.janitor, seal, epoch)
+        counts, announcement = await announce(settings, stores.bus.janitor, seal, epoch)
         host = Host(settings, CORE, stores.bus.janitor, ROLES)
         await host.orders.look_once()
         parts: Parts = {
@@ -145,6 +145,7 @@ async def service(
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
             **({"epoch": epoch.run} if epoch else {}),
+            **({"announcement": announcement.run} if announcement else {}),
             **await compose_upkeep(
                 settings,
                 stores,
