@@ -27,7 +27,7 @@ from bus.connection import Connection
 from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery
 from bus.publisher import Publisher
-from bus.reader import LOG_START, LogPosition, Reader, SequenceGap
+from bus.reader import LOG_START, LogPosition, Reader, ReadSession, SequenceGap
 from bus.subjects import StreamIdentity
 from schemas.documents import DocumentCompleted, DocumentRejected
 from schemas.events import AnyEvent
@@ -110,14 +110,19 @@ class Persister:
                 if group:
                     await self._handle_group(stream, group)
                 else:
-                    await self._advance_cursor(stream)
+                    await self._advance_cursor(stream, reading)
 
-    async def _advance_cursor(self, stream: StreamIdentity) -> None:
+    async def _advance_cursor(self, stream: StreamIdentity, reading: ReadSession) -> None:
         """Move the cursor to the end of the log, over events that do not change the database.
 
         Otherwise, once those are removed by age, they would look like events lost before reading.
         """
-        end = await self._reader.end_position()
+        try:
+            end = await self._reader.end_position()
+        except SequenceGap:
+            if reading.has_deliveries:  # they came just now, and here
+                return
+            raise
         if end is not None and end.sequence > self._position.sequence:
             await self._commit(stream, [], end.sequence)
             self._position = end

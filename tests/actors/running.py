@@ -45,8 +45,11 @@ class Streams:
         async for message in self._messages(streams.EVENTS):
             with suppress(codec.MalformedEvent):
                 events.append(codec.decode(message.subject or "", message.data or b""))
-        wanted = [event for event in events if isinstance(event, kinds)]
-        return [event for event in wanted if not isinstance(event, DocumentImported)]
+        return [
+            event
+            for event in events
+            if isinstance(event, kinds) and not isinstance(event, DocumentImported)
+        ]
 
     async def dead_letters(self) -> list[RawStreamMsg]:
         """Return the dead letters."""
