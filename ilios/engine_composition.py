@@ -92,7 +92,8 @@ async def open_engines(
 
 def describe_engines(settings: Settings) -> str:
     """Return a line about the engines for people."""
-    description = f"local, {settings.engine_processes} processes"
+    count = settings.engine_processes
+    description = f"local, {count} process{'es' if count != 1 else ''}"
     if settings.mistral_key is None:
         return description
     usual = " by default" if settings.default_engine == "mistral" else ""

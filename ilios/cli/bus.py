@@ -35,8 +35,8 @@ class NoContext(Exception):
     """The context cannot be made; the message has the next step."""
 
 
-class NoConfiguration(Exception):
-    """The configuration cannot be written; the message has the next step."""
+class WrongHosts(Exception):
+    """The servers that were named make no cluster; the message has the next step."""
 
 
 class Access(NamedTuple):
@@ -77,7 +77,8 @@ def _configure_config(actions: "argparse._SubParsersAction[argparse.ArgumentPars
         help="write the configuration of nats-servers of your own, one or a cluster of three",
         description="Write a file for each nats-server, with accounts and permissions of the "
         "service and of the publisher of each API_KEY, and files with the passwords, readable by "
-        "you alone. Passwords of a former run stay. Exit code 0: written; 3: it cannot be.",
+        "you alone. Passwords of a former run stay. Exit code 0: written; 2: wrong usage; "
+        "3: it cannot be.",
     )
     config.add_argument(
         "--nodes", type=int, choices=(1, 3), default=1, help="number of servers (default: 1)"
@@ -106,9 +107,11 @@ def _configure_config(actions: "argparse._SubParsersAction[argparse.ArgumentPars
 def run(options: argparse.Namespace) -> int:
     """Write or print the context, or write a configuration; returns the exit code."""
     if options.what == "config":
-        return command.run_on_data(
-            partial(_write_config, options), cannot_start=(NoConfiguration, OSError)
-        )
+        try:
+            return command.run_on_data(partial(_write_config, options), cannot_start=(OSError,))
+        except WrongHosts as error:
+            printing.print_error(error)
+            return ExitCode.USAGE
 
     def work(settings: Settings) -> int:
         access = _find_access(settings, options.tenant)
@@ -131,12 +134,12 @@ def run(options: argparse.Namespace) -> int:
 def _write_config(options: argparse.Namespace, settings: Settings) -> int:
     hosts = options.host or ["127.0.0.1"] * options.nodes
     if len(hosts) != options.nodes:
-        raise NoConfiguration(f"--nodes {options.nodes} needs --host as often, or not at all")
+        raise WrongHosts(f"--nodes {options.nodes} needs --host as often, or not at all")
     for host in hosts:
         try:
             values.host(host)
         except ValueError as error:
-            raise NoConfiguration(f"--host: {error}") from error
+            raise WrongHosts(f"--host: {error}") from error
     servers = nodes(hosts, options.store, options.port, options.route_port)
     for path in write_configuration(options.output, tenants_of(settings), servers):
         printing.write_stdout(f"{path}\n")

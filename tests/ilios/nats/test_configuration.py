@@ -57,9 +57,10 @@ def test_the_server_accepts_every_file(
     assert (output / configuration.PASSWORDS).read_text() == passwords
 
 
-def test_a_number_of_hosts_that_differs_is_refused(tmp_path: Path) -> None:
-    command = ["bus", "config", "--nodes=3", "--host=a", f"--output={tmp_path / 'made'}"]
-    assert main(command) == ExitCode.CANNOT_START
+@pytest.mark.parametrize("hosts", [["--host=a"], ["--host=a", "--host=b", "--host=no host"]])
+def test_servers_that_make_no_cluster_are_wrong_usage(tmp_path: Path, hosts: list[str]) -> None:
+    command = ["bus", "config", "--nodes=3", *hosts, f"--output={tmp_path / 'made'}"]
+    assert main(command) == ExitCode.USAGE
     assert not (tmp_path / "made").exists()
 
 
