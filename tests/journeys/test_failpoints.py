@@ -54,6 +54,7 @@ HITS: dict[Failpoint, Sequence[int]] = {
 DOCUMENTS = 12  # clients go on while a point is left
 TOGETHER = 5  # points of one run
 WITHIN = 300.0  # seconds, on a machine under load
+WITHIN_OF_KILL = 30.0  # seconds from a kill to the end of what it interrupted
 QUICK: tuple[Failpoint, ...] = ("actor.answered", "persister.committed", "publisher.sent")
 """Points that `make test` tries; the others are slow."""
 SLOW = [point for point in POINTS if point not in QUICK and point not in TESTED_ELSEWHERE]
@@ -110,7 +111,13 @@ async def test_a_service_killed_at_failpoints_keeps_every_promise(
     tmp_path: Path, points: Sequence[Failpoint]
 ) -> None:
     service = Armed(tmp_path, points)
-    trial = Trial(documents=DOCUMENTS, kills=0, seed=int.from_bytes(os.urandom(2)), clients=6)
+    trial = Trial(
+        documents=DOCUMENTS,
+        kills=0,
+        seed=int.from_bytes(os.urandom(2)),
+        clients=6,
+        within=len(service.left()) * WITHIN_OF_KILL,  # a document may wait through all of them
+    )
     # What is printed, the seed first, is shown with every failure.
     report = await run_trial(trial, service, print, service.has_survived)
     print("killed at", *service.killed_at())
