@@ -6,6 +6,7 @@ is stored in the same transaction as the rows, and reading resumes from it after
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 import structlog
@@ -26,7 +27,7 @@ from bus.connection import Connection
 from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery
 from bus.publisher import Publisher
-from bus.reader import LOG_START, LogPosition, Reader, SequenceGap
+from bus.reader import LOG_START, LogPosition, Reader, ReadSession, SequenceGap
 from bus.subjects import StreamIdentity
 from schemas.documents import DocumentCompleted, DocumentRejected
 from schemas.events import AnyEvent
@@ -41,6 +42,9 @@ HANDLED_EVENTS = tuple(
 # Seconds before reading again, so that two readers with one name do not load the bus.
 REREAD_PAUSE = 0.1
 
+EventObserver = Callable[[Sequence[LogEntry], Sequence[Announcement]], None]
+"""Called with events that are committed, and with what was announced for them."""
+
 log = structlog.get_logger(NAME)
 
 
@@ -53,7 +57,9 @@ class Persister:
         writer: Writer,
         store: TransactionStore,
         losses: Losses | None = None,
+        observe: EventObserver | None = None,
     ) -> None:
+        self._observe = observe
         self._losses = losses or NoLosses()
         self._position: LogPosition = LOG_START
         self._writer = writer
@@ -66,6 +72,11 @@ class Persister:
             "Makes rows of events, in order",
             HANDLED_EVENTS,
         )
+
+    @property
+    def sequence(self) -> int:
+        """The sequence on the log up to which this process has applied it; 0 before the first."""
+        return self._position.sequence
 
     async def ensure_only_reader(self) -> None:
         """Make sure that no other database is written from the same log.
@@ -99,14 +110,19 @@ class Persister:
                 if group:
                     await self._handle_group(stream, group)
                 else:
-                    await self._advance_cursor(stream)
+                    await self._advance_cursor(stream, reading)
 
-    async def _advance_cursor(self, stream: StreamIdentity) -> None:
+    async def _advance_cursor(self, stream: StreamIdentity, reading: ReadSession) -> None:
         """Move the cursor to the end of the log, over events that do not change the database.
 
         Otherwise, once those are removed by age, they would look like events lost before reading.
         """
-        end = await self._reader.end_position()
+        try:
+            end = await self._reader.end_position()
+        except SequenceGap:
+            if reading.has_deliveries:  # they came just now, and here
+                return
+            raise
         if end is not None and end.sequence > self._position.sequence:
             await self._commit(stream, [], end.sequence)
             self._position = end
@@ -147,6 +163,8 @@ class Persister:
         # Last: completions of unacknowledged events are published again after a crash.
         await group[-1].ack()
         self._position = LogPosition(group[-1].sequence, group[-1].stored_at)
+        if self._observe is not None:
+            self._observe(entries, announcements)
 
     async def _announce(self, document: Announcement) -> None:
         await self._publisher.publish(document)

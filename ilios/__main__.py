@@ -34,6 +34,7 @@ COMMANDS = {
     "bus": "write a context of the nats command for the bus, or a configuration of your own NATS",
     "dead": "list, show, requeue and drop dead letters",
     "losses": "list events the log has lost, and the documents they concern",
+    "import-original": "take over the documents of the service that ilios replaces",
     "rebuild": "make the database again from a snapshot and the log",
     "chaos": "kill the service at random and verify that it keeps its promises",
 }
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     # modules define stays: looking for garbage in it would be a fifth of the time.
     gc.disable()
     try:
-        command: Command = importlib.import_module(f"ilios.cli.{name}")
+        command: Command = importlib.import_module(f"ilios.cli.{name.replace('-', '_')}")
     except ModuleNotFoundError as error:
         return _without(name, error)
     gc.enable()

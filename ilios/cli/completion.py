@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 def _words(name: str) -> list[str]:
     """Return the options and actions of a command; none if it is not installed."""
     try:
-        command = importlib.import_module(f"ilios.cli.{name}")
+        command = importlib.import_module(f"ilios.cli.{name.replace('-', '_')}")
     except ModuleNotFoundError:
         return []
     parser = argparse.ArgumentParser(name, add_help=False)
