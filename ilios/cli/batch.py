@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -87,18 +88,20 @@ async def _batch(
         batch = _Batch(client, journal, wanted, progress, options)
         code, counts = ExitCode.OK, {"completed": 0, "failed": 0}
         # One of the service ends the batch: the other files would meet the same.
-        async for outcome in in_parallel(files, batch.convert, options.concurrency):
-            if outcome.error is not None:
-                raise outcome.error
-            assert outcome.result is not None
-            progress.end(outcome.item.relative)
-            progress.clear()
-            _print(outcome.item, outcome.result, as_json=options.json)
-            if outcome.result.status == COMPLETED:
-                counts["completed"] += 1
-            else:
-                counts["failed"] += 1
-                code = ExitCode.SOME_FAILED
+        converting = in_parallel(files, batch.convert, options.concurrency)
+        async with aclosing(converting) as outcomes:
+            async for outcome in outcomes:
+                if outcome.error is not None:
+                    raise outcome.error
+                assert outcome.result is not None
+                progress.end(outcome.item.relative)
+                progress.clear()
+                _print(outcome.item, outcome.result, as_json=options.json)
+                if outcome.result.status == COMPLETED:
+                    counts["completed"] += 1
+                else:
+                    counts["failed"] += 1
+                    code = ExitCode.SOME_FAILED
         if options.json:
             on_service.print_json({"total": len(files), **counts})
         else:
@@ -132,15 +135,8 @@ class _Batch:
         """Bring a file to its end, from wherever it is; errors are those of the service."""
         try:
             content = await asyncio.to_thread(content_digest, file, self._wanted)
-        except OSError as error:  # not for the journal: it may be readable the next time
-            return Entry(
-                content="",
-                path=_shown(file),
-                attempt=0,
-                status="failed",
-                code=UNREADABLE,
-                error=f"it cannot be read: {error.strerror}",
-            )
+        except OSError as error:
+            return _unreadable(file, error)
         last = self._journal.last(content)
         attempt = 1
         if last is not None:
@@ -149,7 +145,8 @@ class _Batch:
                 return last
             attempt = last.attempt + retried
         entry = await self._convert(file, content, attempt)
-        self._journal.add(entry)
+        if entry.code != UNREADABLE:  # it may be readable the next time
+            self._journal.add(entry)
         return entry
 
     async def _convert(self, file: SourceFile, content: str, attempt: int) -> Entry:
@@ -159,6 +156,8 @@ class _Batch:
             accepted = await self._client.submit(
                 Upload(content=file.path), self._wanted, idempotency_key=key
             )
+        except OSError as error:
+            return _unreadable(file, error)
         except ServiceProblem as error:
             if error.status in OF_ALL:
                 raise
@@ -187,6 +186,17 @@ class _Batch:
                 self._progress.page(file.relative, status.progress.pages, status.progress.of)
 
         return show
+
+
+def _unreadable(file: SourceFile, error: OSError) -> Entry:
+    return Entry(
+        content="",
+        path=_shown(file),
+        attempt=0,
+        status="failed",
+        code=UNREADABLE,
+        error=f"it cannot be read: {error.strerror}",
+    )
 
 
 def _with_problem(entry: Entry, error: ServiceProblem) -> Entry:

@@ -12,7 +12,7 @@ TEMPORARY = frozenset({429, 500, 502, 503, 504, 507})
 
 
 class Patience(Struct, frozen=True, kw_only=True):
-    """How long a request is repeated, in seconds, and the bounds of the pauses between two tries.
+    """How long a request is repeated after it failed, in seconds, and the bounds of the pauses.
 
     A ``Retry-After`` takes the place of such a pause, and ends the tries if it is longer than what
     is left of the time.
@@ -24,11 +24,11 @@ class Patience(Struct, frozen=True, kw_only=True):
 
 
 class Tries:
-    """The tries of one request."""
+    """The tries of one request. Time counts from the first failure: an upload may take long."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._until = time.monotonic() + patience.seconds
+        self._until: float | None = None
         self._pause = patience.first_pause
 
     def next_pause(self, retry_after: float | None = None) -> float | None:
@@ -36,7 +36,10 @@ class Tries:
         # Of random length, or all clients of a service that restarts would come at once.
         pause = self._pause * random.uniform(0.5, 1.0) if retry_after is None else retry_after  # noqa: S311
         self._pause = min(2 * self._pause, self._patience.longest_pause)
-        return pause if time.monotonic() + pause <= self._until else None
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + self._patience.seconds
+        return pause if now + pause <= self._until else None
 
 
 def parse_retry_after(value: str | None) -> float | None:

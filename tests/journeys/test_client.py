@@ -21,7 +21,7 @@ from tests import documents
 from tests.journeys.commands import CommandResult, run_here
 from tests.journeys.running import ROOT, running_service
 
-pytestmark = pytest.mark.usefixtures("edge_in_core")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("edge_in_core")]
 
 KEY = "key-of-a-client"
 
@@ -94,7 +94,6 @@ async def test_the_commands_do_what_the_client_does(tmp_path: Path) -> None:
         assert (await ilios("list", key="another-key")).code == 4
 
 
-@pytest.mark.slow
 async def test_an_installation_without_extras_lists_the_documents_of_a_service(
     tmp_path: Path,
 ) -> None:

@@ -1,6 +1,7 @@
 """``ilios batch`` while it and the service are killed: each file once, none lost."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -14,7 +15,7 @@ import pytest
 from ilios.chaos.processes import NoSuchProcess
 from tests import documents
 from tests.free_ports import free_port
-from tests.journeys.commands import run_ilios
+from tests.journeys.commands import CommandResult, run_here, run_ilios
 from tests.journeys.running import PYTHON_PATH, RunningService, Target, running_service
 from tests.journeys.service_client import billed_documents, document_states
 from tests.waiting import wait_until
@@ -107,6 +108,42 @@ async def test_a_batch_goes_on_after_it_and_the_service_were_killed(tmp_path: Pa
             await service.start()
             await wait_until(lambda: process.returncode is not None or batch.done() >= 9)
         await batch.finish()
+
+
+@pytest.mark.slow
+async def test_a_file_that_failed_is_submitted_again_only_when_that_is_wanted(
+    tmp_path: Path,
+) -> None:
+    files, journal = tmp_path / "in", tmp_path / "in-converted" / JOURNAL
+    files.mkdir()
+    (files / "a.bin").write_bytes(b"\x01\x02\x03")
+    (files / "b.txt").write_text("words")
+    (files / ".hidden").write_text("words")
+    async with running_service(tmp_path / "data") as service:
+
+        async def batch(*arguments: str) -> CommandResult:
+            environ = {"ILIOS_SERVER": service.url, "HOME": str(tmp_path)}
+            given = ("batch", str(files), "--json", *arguments)
+            return await asyncio.to_thread(lambda: run_here(*given, stdin=b"", **environ))
+
+        ids = []
+        for arguments in ((), (), ("--retry-failed",)):
+            ran = await batch(*arguments)
+            assert ran.code == 1, ran.errors
+            *lines, counts = (json.loads(line) for line in ran.out.splitlines())
+            assert counts == {"total": 2, "completed": 1, "failed": 1}
+            by_path = {line["path"]: line for line in lines}
+            assert by_path["a.bin"]["code"] == "unsupported_type"
+            assert Path(by_path["b.txt"]["output"]).read_text().strip() == "words"
+            ids.append((by_path["a.bin"]["id"], by_path["b.txt"]["id"]))
+        assert ids[0] == ids[1]
+        assert ids[2][0] != ids[0][0]
+        assert ids[2][1] == ids[0][1]
+        html = await batch("--format", "html")
+        assert "b.txt.html" in html.out
+        assert ids[0][1] in html.out, "it is the same document"
+        journal.write_text("nothing of ours\n")
+        assert (await batch()).code == 2
 
 
 @pytest.mark.long
