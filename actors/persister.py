@@ -158,7 +158,17 @@ class Persister:
         entries = [entry for delivery in group if (entry := await self._decode(delivery))]
         announcements = await self._apply(stream, entries, group)
         failpoints.reach("persister.committed")
-        await asyncio.gather(*map(self._announce, announcements))
+        traced = {
+            (delivery.tenant, delivery.subject.rpartition(".")[2]): delivery
+            for delivery in group
+            if delivery.has_trace
+        }
+        await asyncio.gather(
+            *(
+                self._announce(one, traced.get((one.tenant, one.document_id)))
+                for one in announcements
+            )
+        )
         failpoints.reach("persister.announced")
         # Last: completions of unacknowledged events are published again after a crash.
         await group[-1].ack()
@@ -166,7 +176,9 @@ class Persister:
         if self._observe is not None:
             self._observe(entries, announcements)
 
-    async def _announce(self, document: Announcement) -> None:
+    async def _announce(self, document: Announcement, traced: Delivery | None) -> None:
+        if traced is not None:
+            traced.bind_trace()  # of this task alone
         await self._publisher.publish(document)
         if isinstance(document, DocumentRejected):
             log.warning(
