@@ -85,7 +85,7 @@ bench: install-dev ## measure this machine (make bench ARGS='--help')
 # Keeps what is pinned; to change that: ARGS='--upgrade' or ARGS='--upgrade-package pillow'.
 # One resolution holds for every platform and every Python we support. No address of an index gets
 # into the locks: where packages come from is the machine's affair, which packages is ours.
-LOCK = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+LOCK = uv pip compile pyproject.toml --extra serve --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 
 lock: ## pin the dependencies of pyproject.toml again (needs uv)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ilios import __version__
 from ilios.cli import ExitCode, printing
-from ilios.settings.environ import BadSettings
+from ilios.settings.bad_settings import BadSettings
 
 COMMANDS = {
     "serve": "start the service with everything it needs inside",
@@ -18,6 +18,15 @@ COMMANDS = {
     "pause": "have fetchers or converters take no work for a while, on every host",
     "resume": "end a pause",
     "drain": "have one host take no more work",
+    "submit": "submit documents to a running service",
+    "show": "show the state of documents of a running service",
+    "get": "print or write what was made of a document of a running service",
+    "list": "list documents of a running service",
+    "watch": "print events of a running service as they happen",
+    "cancel": "cancel or delete documents of a running service",
+    "batch": "convert a directory by a running service; goes on after an interruption",
+    "context": "name running services and their keys",
+    "completion": "print the completion of these commands for a shell",
     "convert": "convert files here and now, without a service",
     "score": "measure what comes out of a directory of documents",
     "check": "show the settings in effect and whether the service could start with them",
@@ -57,7 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     # Only this one: `ilios convert` must not wait for the web server, which it never starts. What
     # modules define stays: looking for garbage in it would be a fifth of the time.
     gc.disable()
-    command: Command = importlib.import_module(f"ilios.cli.{name.replace('-', '_')}")
+    try:
+        command: Command = importlib.import_module(f"ilios.cli.{name.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        return _without(name, error)
     gc.enable()
     command.configure(parsers[name])
     options = parser.parse_args(given)
@@ -71,6 +83,17 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.SOME_FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+
+
+def _without(name: str, error: ModuleNotFoundError) -> int:
+    """Explain why a command is not there: the client alone is installed."""
+    if (error.name or "").split(".")[0] in ("ilios", "actors", "bus", "schemas"):
+        raise error
+    printing.write_stderr(
+        f"ilios: `ilios {name}` needs {error.name}, which the client alone does not bring: install "
+        "it with its extra, as `pip install 'ilios[serve]'`"
+    )
+    return ExitCode.USAGE
 
 
 if __name__ == "__main__":

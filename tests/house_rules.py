@@ -78,6 +78,9 @@ SHARED_BY_ACTORS = {
 LATE_IMPORTS = {
     ("ilios/blobs/factory.py", "*"): "the SDK of S3 takes half a second and 20 MB, which a service "
     "without a bucket must not pay for",
+    ("ilios/cli/completion.py", "*"): "a command may need more than is installed",
+    ("ilios/cli/completion.py", "ilios.__main__"): "it has the table of commands, this one among "
+    "them",
     ("ilios/__main__.py", "*"): "`ilios convert` must not wait for the web server it never starts",
     **{
         ("ilios/cli/preflight.py", name): "the client of NATS takes a quarter of a second, which a "
@@ -115,6 +118,18 @@ LATE_IMPORTS = {
     },
 }
 """Imports that do not stand at the top of their file, and why; ``*`` is a name made at run time."""
+
+CLIENT = "ilios/client/"
+CLIENT_COMMANDS = tuple(
+    f"ilios/cli/{name}.py"
+    for name in (
+        *("submit", "show", "get", "list", "watch", "cancel", "batch"),
+        *("context", "completion"),
+    )
+)
+"""Commands for a running service, which work where the client alone is installed."""
+CLIENT_LIBRARIES = {"aiohttp", "msgspec"}
+"""What an installation without extras brings."""
 
 FORBIDDEN_NAMES = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 MAX_LINES = 400
@@ -219,6 +234,34 @@ def actors_are_independent(sources: Sources) -> Iterator[str]:
                     yield f"{path}:{found.line}: an actor imports another one, {found.name}"
 
 
+def the_client_stands_alone(sources: Sources) -> Iterator[str]:
+    allowed = {"schemas", *CLIENT_LIBRARIES, *sys.stdlib_module_names}
+    for path, found in every_import(sources):
+        if path.startswith(CLIENT):
+            ours = re.match(r"ilios\.client\b", found.name) is not None
+            if not ours and found.name.split(".")[0] not in allowed:
+                yield f"{path}:{found.line}: the client imports {found.name}"
+
+
+def commands_of_the_client_need_no_service(sources: Sources) -> Iterator[str]:
+    """Follow what is imported at the top: late imports are for those who have the library."""
+    modules = {module_of(path): path for path in sources if path.endswith(".py")}
+    waiting = [path for path in ("ilios/__main__.py", *CLIENT_COMMANDS) if path in sources]
+    seen = set(waiting)
+    while waiting:
+        path = waiting.pop()
+        for found in imports(path, sources[path]):
+            library = found.name.split(".")[0]
+            if library in LIBRARIES and library not in CLIENT_LIBRARIES and not found.late:
+                yield f"{path}:{found.line}: commands of the client must not need {library}"
+            parts = found.name.split(".")
+            names = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+            for there in (modules[name] for name in names if name in modules and not found.late):
+                if there not in seen:
+                    seen.add(there)
+                    waiting.append(there)
+
+
 def imports_stand_at_the_top(sources: Sources) -> Iterator[str]:
     for path, found in every_import(sources):
         if found.late and (path, found.name) not in LATE_IMPORTS:
@@ -320,6 +363,8 @@ RULES: tuple[Rule, ...] = (
     schemas_stand_alone,
     libraries_live_on_one_floor,
     actors_are_independent,
+    the_client_stands_alone,
+    commands_of_the_client_need_no_service,
     imports_stand_at_the_top,
     no_circles,
     names_are_specific,

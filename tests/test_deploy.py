@@ -14,7 +14,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from aiohttp import web
 
-from ilios.settings.environ import BadSettings, from_environ
+from ilios.settings.bad_settings import BadSettings
+from ilios.settings.environ import from_environ
 from ilios.settings.settings import Settings
 
 ROOT = Path(__file__).parents[1]

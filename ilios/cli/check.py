@@ -19,6 +19,7 @@ from ilios.engines.sandbox import enter
 from ilios.runtime import engine_memory, process_settings
 from ilios.secret import Secret
 from ilios.settings import environ
+from ilios.settings.bad_settings import BadSettings
 from ilios.settings.settings import TABLE, Settings
 
 HINT_LENGTH = 4  # characters of a key
@@ -39,7 +40,7 @@ def run(_options: argparse.Namespace) -> int:
     try:
         from_file = environ.add_env_file(os.environ, environ.ENV_FILE)
         settings = environ.from_environ(os.environ)
-    except environ.BadSettings as error:
+    except BadSettings as error:
         # A misspelt variable may be the one that is missing.
         _print_warnings(environ.warnings(os.environ))
         printing.print_problems(error.problems)

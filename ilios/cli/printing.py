@@ -15,13 +15,21 @@ def write_stdout(text: str) -> None:
 
     :raises CannotPrint: it cannot be written.
     """
+    if sys.stdout is not None and sys.stdout.isatty():
+        text = visible(text, lines=True)
+    # File names may be no UTF-8; their bytes are written unchanged.
+    write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(data: bytes) -> None:
+    """Write bytes to stdout as they are, and flush it.
+
+    :raises CannotPrint: it cannot be written.
+    """
     if sys.stdout is None:
         raise CannotPrint("stdout is closed")
     try:
-        if sys.stdout.isatty():
-            text = visible(text, lines=True)
-        # File names may be no UTF-8; their bytes are written unchanged.
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
         _redirect_stdout_to_null()

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ilios.settings import bus
+from ilios.settings.bad_settings import BadSettings
 from ilios.settings.bucket import BUCKET
+from ilios.settings.client_variables import CLIENT_VARIABLES
 from ilios.settings.settings import TABLE, Settings
 
 UNSUPPORTED = {
@@ -71,14 +73,6 @@ VAGUE_ALIASES = {
     "WORKER_COUNT": ("CONCURRENCY", "NUM_WORKERS", "PROCESSES", "WORKERS"),
 }
 """Names that mean this only with our prefix; without it they belong to other programs."""
-
-
-class BadSettings(Exception):
-    """Some variables cannot be used. ``problems`` has one sentence for each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
 
 
 def _by_alias(*tables: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -210,6 +204,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 def warnings(environ: Mapping[str, str]) -> list[str]:
     """Return a warning for each variable that is set and has no effect."""
     variables = {setting.variable for setting in TABLE} | set(IGNORED) | set(UNSUPPORTED)
+    variables |= CLIENT_VARIABLES
 
     def is_set(variable: str) -> bool:
         return bool(environ.get(variable, "").strip())

@@ -6,7 +6,8 @@ import pytest
 
 from bus.target import Target
 from ilios.settings import transfer
-from ilios.settings.environ import BadSettings, from_environ, warnings
+from ilios.settings.bad_settings import BadSettings
+from ilios.settings.environ import from_environ, warnings
 from tests.certificates import CertificateFiles, make_certificates
 
 

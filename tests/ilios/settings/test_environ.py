@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ilios.settings import environ
-from ilios.settings.environ import BadSettings, add_env_file, from_environ, warnings
+from ilios.settings.bad_settings import BadSettings
+from ilios.settings.environ import add_env_file, from_environ, warnings
 
 BUCKET = {"S3_BUCKET": "documents"}
 

@@ -9,7 +9,8 @@ import pytest
 from ilios.runtime import machine
 from ilios.secret import Secret
 from ilios.settings import environ
-from ilios.settings.environ import BadSettings, from_environ
+from ilios.settings.bad_settings import BadSettings
+from ilios.settings.environ import from_environ
 from ilios.settings.settings import MIB, PREFETCH, TABLE, Settings
 
 ROOT = Path(__file__).parents[3]
