@@ -34,9 +34,9 @@ def fetched_key(tenant: str, document_id: str) -> str:
     return original_key(tenant, document_id, new_suffix())
 
 
-def markdown_key(tenant: str, document_id: str) -> str:
-    """Return a new key for the Markdown of a document."""
-    return _key(MARKDOWN, tenant, document_id, new_suffix())
+def markdown_key(tenant: str, document_id: str, suffix: str | None = None) -> str:
+    """Return a key for the Markdown of a document; without a suffix it is a new one."""
+    return _key(MARKDOWN, tenant, document_id, suffix or new_suffix())
 
 
 def upload_key(document_id: str, suffix: str | None = None) -> str:

@@ -6,6 +6,7 @@ is stored in the same transaction as the rows, and reading resumes from it after
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 import structlog
@@ -41,6 +42,9 @@ HANDLED_EVENTS = tuple(
 # Seconds before reading again, so that two readers with one name do not load the bus.
 REREAD_PAUSE = 0.1
 
+EventObserver = Callable[[Sequence[LogEntry], Sequence[Announcement]], None]
+"""Called with events that are committed, and with what was announced for them."""
+
 log = structlog.get_logger(NAME)
 
 
@@ -53,7 +57,9 @@ class Persister:
         writer: Writer,
         store: TransactionStore,
         losses: Losses | None = None,
+        observe: EventObserver | None = None,
     ) -> None:
+        self._observe = observe
         self._losses = losses or NoLosses()
         self._position: LogPosition = LOG_START
         self._writer = writer
@@ -66,6 +72,11 @@ class Persister:
             "Makes rows of events, in order",
             HANDLED_EVENTS,
         )
+
+    @property
+    def sequence(self) -> int:
+        """The sequence on the log up to which this process has applied it; 0 before the first."""
+        return self._position.sequence
 
     async def ensure_only_reader(self) -> None:
         """Make sure that no other database is written from the same log.
@@ -147,6 +158,8 @@ class Persister:
         # Last: completions of unacknowledged events are published again after a crash.
         await group[-1].ack()
         self._position = LogPosition(group[-1].sequence, group[-1].stored_at)
+        if self._observe is not None:
+            self._observe(entries, announcements)
 
     async def _announce(self, document: Announcement) -> None:
         await self._publisher.publish(document)

@@ -5,6 +5,8 @@ commit ends are part of the next one, which makes them fast.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 
@@ -141,6 +143,9 @@ class TransactionStore(Protocol):
         ...
 
 
+CommitObserver = Callable[[int, float, bool], None]
+"""Called after each commit with its number of writes, its seconds, and whether it was stored."""
+
 QUEUE_SIZE = 1024  # waiting writes; further callers wait
 GROUP_SIZE = 256  # writes in one commit
 
@@ -158,8 +163,9 @@ class Writer:
     Cancelling a caller does not undo its write. A cancelled writer finishes the group in progress.
     """
 
-    def __init__(self, store: TransactionStore) -> None:
+    def __init__(self, store: TransactionStore, observe: CommitObserver | None = None) -> None:
         self._store = store
+        self._observe = observe
         self._queue: asyncio.Queue[_PendingWrite] = asyncio.Queue(QUEUE_SIZE)
 
     async def commit(self, write: Write[ResultT]) -> ResultT:
@@ -186,6 +192,13 @@ class Writer:
                 raise
 
     async def _commit_group(self, group: list[_PendingWrite]) -> None:
+        began = time.perf_counter()
+        stored = await self._store_group(group)
+        if self._observe is not None:
+            self._observe(len(group), time.perf_counter() - began, stored)
+
+    async def _store_group(self, group: list[_PendingWrite]) -> bool:
+        """Store a group and give each caller its result; returns whether it was stored."""
         try:
             results = await self._store.commit([waiting.write for waiting in group])
         except DatabaseUnavailable as error:
@@ -202,6 +215,8 @@ class Writer:
                     _set_exception(waiting.future, answer)
                 elif not waiting.future.done():
                     waiting.future.set_result(answer)
+            return True
+        return False
 
 
 def _set_exception(future: asyncio.Future[object], error: Exception) -> None:

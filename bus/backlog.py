@@ -14,6 +14,29 @@ from bus.consumers import Consumer, HasBody, Lane
 from bus.errors import BusUnavailable
 from bus.stored_messages import DirectGet, StoredMessage
 
+
+class StreamSize(Struct, frozen=True):
+    """What a stream stores: how many messages, their bytes, and how many bytes it may store."""
+
+    messages: int
+    bytes: int
+    max_bytes: int
+    last_sequence: int
+
+
+async def read_stream_size(connection: Connection, stream: str) -> StreamSize:
+    """Return the size of a stream.
+
+    :raises BusUnavailable: it is missing, or the server does not answer.
+    """
+    try:
+        info = await connection.jetstream.stream_info(stream)
+    except (nats.errors.Error, JetStreamError, TimeoutError) as error:
+        raise BusUnavailable(f"the stream {stream} does not answer: {error}") from error
+    state = info.state
+    return StreamSize(state.messages, state.bytes, info.config.max_bytes or -1, state.last_seq)
+
+
 MAX_READ = 200  # events of a durable that are read; of more the number is estimated
 
 

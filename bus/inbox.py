@@ -191,6 +191,7 @@ class Inbox:
             if existing is not delivery:
                 existing.redirect_acks_to(delivery)
                 continue
+            self._intake.record(delivery.attempt - delivery.deferrals)
             if self._max_per_tenant is not None:
                 tenant = delivery.tenant
                 self._look_aheads[pull.durable].record_start(tenant)

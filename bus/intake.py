@@ -18,6 +18,7 @@ class Intake:
         self._opened.set()
         self._on_change = on_change
         self._count: Callable[[], int] = lambda: 0
+        self.deliveries = self.redeliveries = 0
         self._closed_for = 0.0
         self._closed_since: float | None = None
 
@@ -35,6 +36,11 @@ class Intake:
     def in_hand(self) -> int:
         """The number of events that are being worked on."""
         return self._count()
+
+    def record(self, attempt: int) -> None:
+        """Count a delivery; every one after the first of its event is a redelivery."""
+        self.deliveries += 1
+        self.redeliveries += attempt > 1
 
     def count_by(self, count: Callable[[], int]) -> None:
         """Have the events in hand counted by this function."""

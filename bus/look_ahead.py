@@ -101,8 +101,14 @@ class LookAhead:
         self._budget = min(MAX_DEFERRED_PER_LOOK, room) if blocked and (stalled or others) else 0
         return blocked and (slow or others) and not stalled
 
-    def deferral_delay(self, delivery: Delivery, buffer: Collection[Delivery]) -> float | None:
-        """Return the seconds for which to give back a delivery; None to buffer it."""
+    def defer(
+        self, delivery: Delivery, buffer: Collection[Delivery]
+    ) -> tuple[Delivery, float] | None:
+        """Choose the delivery to give back and for how many seconds; None to buffer the new one.
+
+        It is the last one of the tenant on the log, buffered or new, so that those which return
+        are started in the order of the log.
+        """
         self._num_pending = delivery.num_pending
         earlier = self._deferred.get(delivery.sequence)
         if earlier is not None:
@@ -116,11 +122,13 @@ class LookAhead:
                 self.record_other_tenants()
             return None
         self._budget -= 1
-        delay = self._delay_until_turn(delivery, tenant)
+        candidates = [delivery, *(one for one in buffer if one.tenant == tenant)]
+        last = max(candidates, key=lambda one: one.sequence)
+        delay = self._delay_until_turn(last, tenant)
         until = time.monotonic() + delay + DEFERRED_TTL
-        self._deferred[delivery.sequence] = _Deferred(until, tenant, delivery.deferrals + 1)
+        self._deferred[last.sequence] = _Deferred(until, tenant, last.deferrals + 1)
         self._deferred_by_tenant[tenant] += 1
-        return delay
+        return last, delay
 
     def _has_enough_buffered(self, tenant: str, buffer: Collection[Delivery]) -> bool:
         if len(buffer) >= self._capacity + EXTRA_CAPACITY:

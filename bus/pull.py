@@ -134,12 +134,12 @@ class Pull:
         if len(self.buffer) > self._capacity:
             waiting, retained = list(self.buffer), deque[Delivery]()
             for delivery in waiting:
-                delay = look_ahead.deferral_delay(delivery, retained)
-                if delay is None:
+                deferral = look_ahead.defer(delivery, retained)
+                if deferral is None:
                     retained.append(delivery)
-                else:
+                else:  # this one: those before it are earlier on the log
                     self.buffer.remove(delivery)
-                    await delivery.nak(delay)
+                    await delivery.nak(deferral[1])
         self._request_more()
 
     def pop(self, chosen: Delivery | None = None) -> Delivery | None:
@@ -223,17 +223,25 @@ class Pull:
             delivery.ack_soon()
             self._request_more()
             return
-        delay = (
-            None
-            if self._look_ahead is None
-            else self._look_ahead.deferral_delay(delivery, self.buffer)
-        )
-        if delay is None:
-            self.buffer.append(delivery)
+        look_ahead = self._look_ahead
+        deferral = None if look_ahead is None else look_ahead.defer(delivery, self.buffer)
+        if deferral is None:
+            self._buffer_in_order(delivery)
             self._on_arrival()
             return
-        delivery.nak_soon(delay)
+        deferred, delay = deferral
+        if deferred is not delivery:
+            self.buffer.remove(deferred)
+            self._buffer_in_order(delivery)
+        deferred.nak_soon(delay)
         self._request_more()
+
+    def _buffer_in_order(self, delivery: Delivery) -> None:
+        """Insert by the place on the log, nearly always at the end."""
+        at = len(self.buffer)
+        while at and self.buffer[at - 1].sequence > delivery.sequence:
+            at -= 1
+        self.buffer.insert(at, delivery)
 
     def _handle_status(self, status: str, headers: dict[str, str]) -> None:
         """404, 408: expired; 409: filled, byte limit reached, consumer gone; 503: no responders."""

@@ -26,6 +26,7 @@ COMMANDS = {
     "dead": "list, show, requeue and drop dead letters",
     "losses": "list events the log has lost, and the documents they concern",
     "database": "encrypt the database of a stopped service, or give it another key",
+    "import-original": "take over the documents of the service that ilios replaces",
     "rebuild": "make the database again from a snapshot and the log",
     "chaos": "kill the service at random and verify that it keeps its promises",
 }
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Only this one: `ilios convert` must not wait for the web server, which it never starts. What
     # modules define stays: looking for garbage in it would be a fifth of the time.
     gc.disable()
-    command: Command = importlib.import_module(f"ilios.cli.{name}")
+    command: Command = importlib.import_module(f"ilios.cli.{name.replace('-', '_')}")
     gc.enable()
     command.configure(parsers[name])
     options = parser.parse_args(given)

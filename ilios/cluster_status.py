@@ -56,14 +56,20 @@ async def read_status(connection: Connection) -> ServiceState:
     :raises BusUnavailable: the bus does not answer.
     """
     hosts, lanes, drained = await asyncio.gather(
-        read_hosts(connection),
-        asyncio.gather(
-            *(_read_lane(connection, role, lane) for role in CONSUMERS for lane in LANES)
-        ),
-        _read_drained(connection),
+        read_hosts(connection), read_lanes(connection), _read_drained(connection)
     )
     at = format_instant(datetime.now(UTC))
     return ServiceState(at=at, hosts=hosts, lanes=lanes, drained=drained)
+
+
+async def read_lanes(connection: Connection) -> list[LaneState]:
+    """Return what waits in every lane of every role.
+
+    :raises BusUnavailable: the bus does not answer.
+    """
+    return await asyncio.gather(
+        *(_read_lane(connection, role, lane) for role in CONSUMERS for lane in LANES)
+    )
 
 
 async def _read_lane(connection: Connection, role: Role, lane: Lane) -> LaneState:

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from bus import epochs
+from bus import epoch_records, epochs
 from bus.connection import Connection
 from bus.epoch_records import EpochsRefused, Holder, Record
 from bus.epochs import Epoch, OwnEpoch
@@ -41,7 +41,7 @@ def core_id(data_dir: Path) -> str:
 
 
 async def refuse_second(settings: Settings, connection: Connection, *, take_over: bool) -> bool:
-    """Return whether this start replaces a core of this data directory, or one it is told to.
+    """Return whether this start replaces the core of an epoch that stands.
 
     :raises EpochStands: the log belongs to another core.
     :raises BusUnavailable: the log does not answer.
@@ -49,8 +49,10 @@ async def refuse_second(settings: Settings, connection: Connection, *, take_over
     if settings.nats_url is None:
         return False
     if take_over:
-        return True
-    record = await epochs.refuse_second(connection, core_id(settings.data_dir))
+        record = await epoch_records.read(connection)
+    else:
+        record = await epochs.refuse_second(connection, core_id(settings.data_dir))
+    # Without one, a core of a version without epochs may run, which the log cannot refuse.
     return record is not None and not record.holder.released
 
 

@@ -29,6 +29,8 @@ from ilios.edge.server import ListeningSockets
 from ilios.edge.signed_urls import Signer
 from ilios.integrity.faults import Faults
 from ilios.integrity.file_watch import FileWatch
+from ilios.metrics.exposition import Exposition
+from ilios.metrics_serving import serve_metrics
 from ilios.passwords.key import load_key
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
@@ -72,10 +74,17 @@ class EdgeChecks(Struct, frozen=True):
 
 
 def compose_edge(
-    settings: Settings, stores: EdgeStores, secrets: EdgeSecrets, checks: EdgeChecks
+    settings: Settings,
+    stores: EdgeStores,
+    secrets: EdgeSecrets,
+    checks: EdgeChecks,
+    exposition: Exposition | None = None,
 ) -> Edge:
     """Build the edge."""
+    key = settings.metrics_key if settings.metrics_port is None else None
     return Edge(
+        metrics=exposition,
+        metrics_key=key.get_secret_value() if key else None,
         publisher=Publisher(stores.connection),
         log=Log(stores.connection),
         events=EventLog(stores.connection),
@@ -150,6 +159,7 @@ async def serve_both(
     """
     http, bus = AsyncExitStack(), AsyncExitStack()
     try:
+        await http.enter_async_context(serve_metrics(requests.settings, edge.metrics))
         await http.enter_async_context(serve_edge(edge, sockets))
         answer = partial(requests.answer, edge)
         await bus.enter_async_context(supervisor.running("requests on the bus", answer))

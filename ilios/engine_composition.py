@@ -1,6 +1,6 @@
 """The composition of the engines: the local one, and Mistral where it has a key."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec import Struct
@@ -24,13 +24,17 @@ def no_processes() -> EngineState | None:
 class Engines(Struct, frozen=True):
     """The engine for single documents, and that for batches of them where there is one.
 
-    ``state`` returns how the processes of the local engine do.
+    ``state`` returns how the processes of the local engine do, ``processes`` their ids, ``lost``
+    how many have ended untimely. ``open_circuits`` is by remote engine whether its circuit is open.
     """
 
     engine: Engine
     batches: EngineBatches | None = None
     discard_parts: DiscardParts | None = None
     state: Callable[[], EngineState | None] = no_processes
+    processes: Callable[[], Collection[int]] = frozenset
+    lost: Callable[[], int] = int
+    open_circuits: Callable[[], Mapping[str, bool]] = dict
 
 
 @asynccontextmanager
@@ -80,6 +84,9 @@ async def open_engines(
                 limit=settings.engine_processes,
                 lost_last_minute=local.restarts.recent_exits,
             ),
+            processes=lambda: local.child_pids,
+            lost=lambda: local.restarts.exits,
+            open_circuits=lambda: {"mistral": mistral.problem() is not None} if mistral else {},
         )
 
 

@@ -46,3 +46,28 @@ async def open_sockets(settings: Settings) -> AsyncIterator[ListeningSockets]:
                     "set PORT or ILIOS_HOST"
                 ) from error
         yield sockets
+
+
+@asynccontextmanager
+async def open_metrics_sockets(settings: Settings) -> AsyncIterator[ListeningSockets]:
+    """Open the sockets of the metrics; those of an edge process that was killed are soon gone.
+
+    :raises CannotListen: the port is taken; the message has the remedy.
+    """
+    assert settings.metrics_port is not None  # the caller has looked
+    deadline = time.monotonic() + FREED_WITHIN
+    async with AsyncExitStack() as stack:
+        while True:
+            opening = ListeningSockets.open(settings.host, settings.metrics_port)
+            try:
+                sockets = await stack.enter_async_context(opening)
+                break
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                    await asyncio.sleep(POLL_INTERVAL)
+                    continue
+                raise CannotListen(
+                    f"port {settings.metrics_port} of {settings.host} cannot be used "
+                    f"({error.strerror}); set ILIOS_METRICS_PORT"
+                ) from error
+        yield sockets

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,8 @@ from ilios.integrity.faults import Faults
 from ilios.integrity.log_check import LogCheck
 from ilios.integrity.losses import LossStore
 from ilios.listening import open_sockets
+from ilios.metrics.exposition import Exposition, Source
+from ilios.metrics_composition import CoreMetrics
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime.supervisor import Supervisor
@@ -114,9 +116,16 @@ async def service(
             else Engines(engine)
         )
         await engines.engine.check()
-        writer = Writer(stores.transactions)
+        metrics = CoreMetrics(settings) if settings.has_metrics else None
+        writer = Writer(stores.transactions, metrics.writes.observe if metrics else None)
         log_check = _log_check(settings, stores, monitoring.faults)
-        persister = Persister(stores.bus.persister, writer, stores.transactions, log_check)
+        persister = Persister(
+            stores.bus.persister,
+            writer,
+            stores.transactions,
+            log_check,
+            metrics.documents.observe if metrics else None,
+        )
         if settings.nats_url is not None and not stores.follows_core:
             await retry(persister.ensure_only_reader)  # of a version without epochs
         bus = stores.bus
@@ -124,7 +133,7 @@ async def service(
         # Before anything reads on: where a log was lost, the cursor is moved back.
         await retry(log_check.compare_numbers)
         # After a second service on the log is refused, which would replace the facts of the first.
-        counts = await announce(settings, stores.bus.janitor, seal, epoch)
+        counts, announcement = await announce(settings, stores.bus.janitor, seal, epoch)
         host = Host(settings, CORE, stores.bus.janitor, ROLES)
         await host.orders.look_once()
         parts: Parts = {
@@ -136,6 +145,7 @@ async def service(
             "check of the log": log_check.run,
             "erasure of passwords": erasure.run,
             **({"epoch": epoch.run} if epoch else {}),
+            **({"announcement": announcement.run} if announcement else {}),
             **await compose_upkeep(
                 settings,
                 stores,
@@ -153,10 +163,15 @@ async def service(
         if counts is not None:  # there may be other hosts, which do what this one cannot
             fitness = Fitness(health, host.intakes)
             await enter(monitoring.supervisor.running("fitness", fitness.run))
+        sources = (
+            metrics.sources(bus.janitor, lambda: persister.sequence, host.intakes, engines)
+            if metrics
+            else {}
+        )
         if early is not None:
             edge_process = EdgeProcess(
                 sockets,
-                _core_parts(stores, monitoring, health, erasure),
+                _core_parts(stores, monitoring, health, erasure, sources),
                 partial(_start_of_edge, settings, stores, sockets, epoch),
                 early,
             )
@@ -167,7 +182,14 @@ async def service(
             await edge_process.wait_until_ready()
             await starting.aclose()
         else:
-            edge = _edge(settings, stores, monitoring, health, EdgeSecrets(signer, passwords))
+            edge = _edge(
+                settings,
+                stores,
+                monitoring,
+                health,
+                EdgeSecrets(signer, passwords),
+                Exposition(sources, health) if metrics else None,
+            )
             await starting.aclose()
             requests = BusRequests(settings, bus.edge_target, bus.permission_violations)
             await enter(serve_both(edge, sockets, requests, monitoring.supervisor))
@@ -250,6 +272,7 @@ def _edge(
     monitoring: Monitoring,
     health: Health,
     secrets: EdgeSecrets,
+    exposition: Exposition | None,
 ) -> Edge:
     """Build the HTTP edge in this process."""
     bus = stores.bus
@@ -257,11 +280,15 @@ def _edge(
         bus.edge, stores.documents, stores.batches, stores.lists, stores.usage, stores.blobs
     )
     checks = EdgeChecks(health.disk_guard, health, monitoring.faults, stores.file_watch)
-    return compose_edge(settings, of_edge, secrets, checks)
+    return compose_edge(settings, of_edge, secrets, checks, exposition)
 
 
 def _core_parts(
-    stores: Stores, monitoring: Monitoring, health: Health, erasure: PasswordErasure
+    stores: Stores,
+    monitoring: Monitoring,
+    health: Health,
+    erasure: PasswordErasure,
+    metrics: Mapping[str, Source],
 ) -> CoreParts:
     """Collect what an edge process reaches over its channel."""
     return CoreParts(
@@ -270,6 +297,7 @@ def _core_parts(
         monitoring.damage,
         stores.bus.edge.publish_stats,
         erasure.watch,
+        metrics,
     )
 
 

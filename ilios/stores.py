@@ -5,6 +5,7 @@ They are opened in this order; one that is temporarily unavailable is waited for
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -37,6 +38,7 @@ from ilios.database.queries import (
     SqliteMaintenanceQueries,
     SqliteUsageQueries,
 )
+from ilios.database.recovery.upgrade_snapshot import make_upgrade_snapshot
 from ilios.database.recovery.wal import sidecar
 from ilios.database.store import SqliteTransactionStore
 from ilios.health import Monitoring
@@ -106,7 +108,10 @@ async def open_stores(
         await missing_database.check_blobs(settings, bus.persister)
         if has_key() and missing_database.is_missing(path):
             log.warning(FIRST_START, database=str(path))
-        write_connection = await retry(lambda: enter(open_writer(path, monitoring.damage)))
+        snapshot = partial(make_upgrade_snapshot, settings, monitoring.damage)
+        write_connection = await retry(
+            lambda: enter(open_writer(path, monitoring.damage, before_upgrade=snapshot))
+        )
         ran_before = (data_dir / VERSION_FILE).exists()
         write_version(data_dir)
         read_connection = await enter(open_reader(path, monitoring.damage))

@@ -30,6 +30,9 @@ from ilios.fitness import Fitness
 from ilios.host_service import WORKER, Host
 from ilios.joining import Join, Joined, seal_of
 from ilios.listening import open_sockets
+from ilios.metrics.exposition import Exposition, Source
+from ilios.metrics_composition import worker_sources
+from ilios.metrics_serving import serve_metrics
 from ilios.nats.access import open_worker_connection
 from ilios.passwords.seal import Seal
 from ilios.passwords.sealed import SealedPasswords
@@ -83,7 +86,11 @@ async def worker(
         startup = Startup(sockets.url, {"data": data_dir})
         retry = startup.retry_until_available
         readiness = _Readiness(startup)
-        await enter(serve_health_app(sockets, readiness))
+        exposition = Exposition(readiness.metrics, readiness) if settings.has_metrics else None
+        key = settings.metrics_key.get_secret_value() if settings.metrics_key else None
+        on_port = exposition if settings.metrics_port is None else None
+        await enter(serve_health_app(sockets, readiness, on_port, key))
+        await enter(serve_metrics(settings, exposition))
         violations = PermissionViolations(later_are_optional=True)
         connection = await retry(lambda: enter(open_worker_connection(target, violations)))
         joined = join(await retry(lambda: _facts(connection)))
@@ -152,6 +159,7 @@ async def _working(
         for name, run in parts.items():
             await enter(supervisor.running(name, run))
         readiness.health = health
+        readiness.metrics |= worker_sources(host.intakes, engines)
         yield describe_engines(settings) if engines else "none"
 
 
@@ -164,11 +172,12 @@ def _disk_guard(settings: Settings) -> DiskGuard:
 
 
 class _Readiness:
-    """What the host waits for; its health from the moment that this is set."""
+    """What the host waits for; its health and metrics from the moment that these are set."""
 
     def __init__(self, startup: Startup) -> None:
         self.startup = startup
         self.health: WorkerHealth | None = None
+        self.metrics: dict[str, Source] = {}
 
     async def __call__(self) -> HealthReport:
         if self.health is not None:

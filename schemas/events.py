@@ -4,8 +4,9 @@ from msgspec import Struct
 
 from .batches import AnyBatchEvent
 from .documents import AnyDocumentEvent
+from .imports import AnyImportEvent
 
-AnyEvent = AnyDocumentEvent | AnyBatchEvent
+AnyEvent = AnyDocumentEvent | AnyBatchEvent | AnyImportEvent
 
 
 class JanitorSwept(Struct, frozen=True, kw_only=True, tag_field="type", tag="janitor.swept/1"):

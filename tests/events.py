@@ -23,6 +23,7 @@ from schemas.documents import (
     Source,
 )
 from schemas.events import AnyEvent
+from schemas.imports import BatchImported, DocumentImported, ImportedUsage
 from schemas.quality import Quality
 from schemas.warnings import MESSAGES, ConversionWarning
 
@@ -121,6 +122,50 @@ def completed(number: int = 1) -> DocumentCompleted:
 
 def failed(number: int = 1, *, code: str = "corrupt", reason: str = "It is.") -> DocumentFailed:
     return DocumentFailed(document_id=id_of(number), code=code, reason=reason, attempts=2)
+
+
+def imported(number: int = 1) -> DocumentImported:
+    return DocumentImported(
+        document_id=id_of(number),
+        file_name="paper.pdf",
+        content_type="application/pdf",
+        submitted_at=SUBMITTED_AT,
+        finished_at=COMPLETED_AT,
+        batch_id="batch0000000000000000001",
+        original=Blob("original", 3, SHA256),
+        markdown=Blob("markdown", 9, SHA256),
+        usage=ImportedUsage(
+            created_at=COMPLETED_AT,
+            input_tokens=12,
+            unit_micros=20_000,
+            base_micros=60_000,
+            margin_percent=30,
+            total_micros=78_000,
+        ),
+        pages=3,
+        engine="mistral",
+        model="mistral-ocr-latest",
+        seconds=0.5,
+    )
+
+
+def imported_failure(number: int = 1) -> DocumentImported:
+    return DocumentImported(
+        document_id=id_of(number),
+        submitted_at=SUBMITTED_AT,
+        finished_at=COMPLETED_AT,
+        code="imported_failure",
+        reason="It is.",
+    )
+
+
+def imported_batch() -> BatchImported:
+    return BatchImported(
+        batch_id="batch0000000000000000001",
+        submitted_at=SUBMITTED_AT,
+        completed_at=COMPLETED_AT,
+        priority=8,
+    )
 
 
 def cancelled(number: int = 1) -> DocumentCancelled:

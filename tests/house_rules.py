@@ -38,6 +38,7 @@ LIBRARIES = {
     "numpy": ("ilios/engines/",),
     "onnxruntime": ("ilios/engines/",),
     "PIL": ("ilios/engines/", "ilios/score/"),
+    "prometheus_client": ("ilios/metrics/",),
     "pypdfium2": ("ilios/engines/", "ilios/score/"),
     "rapidocr": ("ilios/engines/",),
     "sqlcipher3": ("ilios/database/",),

@@ -13,6 +13,7 @@ from schemas.options import ConversionOptions
 from schemas.quality import Quality
 from schemas.results import PageResult
 from schemas.warnings import MESSAGES
+from tests import schema_page
 
 ROOT = Path(__file__).parents[1]
 FIRST_ILIOS = {
@@ -178,3 +179,9 @@ def test_every_file_contributing_md_names_exists() -> None:
 )
 def test_every_make_command_of_the_readme_exists(command: str) -> None:
     assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+async def test_the_page_about_the_database_has_the_schema_of_today(tmp_path: Path) -> None:
+    assert await schema_page.current_section(tmp_path) in schema_page.PAGE.read_text(), (
+        "run python -m tests.schema_page"
+    )

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from bus.consumers import LANES
+from bus.pauses import durables_of
 from bus.streams import EVENTS
 from ilios.settings.environ import from_environ
+from ilios.worker_composition import CONSUMERS
 from tests.manifests import KUBERNETES, Manifest, container, environ, plain, pod, rendered
 
 Find = Callable[[str, str], Manifest]
@@ -134,7 +135,7 @@ def test_workers_grow_with_the_queues_that_there_are() -> None:
         assert int(metadata["lagThreshold"]) > 0
         lanes.add(metadata["consumer"])
     assert lanes == {
-        f"{role}-{lane}" for role in ("fetcher", "ocr") for lane in (one.name for one in LANES)
+        durable for consumer in CONSUMERS.values() for durable in durables_of(consumer)
     }
 
 

@@ -12,7 +12,7 @@ import structlog
 from actors.blob_keys import original_key
 from actors.pricing import Pricing
 from actors.writes import LogEntry
-from ilios.database import history, rows, statements
+from ilios.database import history, imports, rows, statements
 from ilios.visible import clean_name
 from schemas.batches import (
     TERMINAL_JOB_STATUSES,
@@ -40,6 +40,7 @@ from schemas.documents import (
     effective_time,
 )
 from schemas.events import AnyEvent
+from schemas.imports import BatchImported, DocumentImported
 
 log = structlog.get_logger("usage")
 
@@ -78,6 +79,11 @@ _STATEMENT_ORDER = (
     statements.INSERT_REJECTED,
     history.RECORD_REJECTED,
     statements.INSERT_BATCH,
+    imports.INSERT_BATCH,
+    imports.INSERT_DOCUMENT,
+    history.RECORD_IMPORTED_SUBMISSION,
+    history.RECORD_IMPORTED_END,
+    imports.INSERT_USAGE,
     statements.DELETE_REJECTED,
     history.ERASE_REPLACED,
     statements.INSERT_DOCUMENT,
@@ -132,13 +138,14 @@ def _group_key(entry: LogEntry) -> tuple[str | None, int]:
     """Return the key by which adjacent entries are grouped.
 
     It is the statement of an event that comes after the end of a document. Events of a requeued
-    document are not grouped: they may come after its end, too.
+    document are not grouped: they may come after its end, too. Nor are imported documents: whether
+    an import or a submission of one id is the first is decided by the log.
     """
     event = entry.event
     if (statement := _RULES[type(event)].statement_after_end) is not None:
         return statement, 0
     requeued = isinstance(event, DocumentEvent) and event.requeues
-    return None, entry.sequence if requeued else 0
+    return None, entry.sequence if requeued or isinstance(event, DocumentImported) else 0
 
 
 def _forward_changes(entries: Iterable[LogEntry], billing: Billing) -> list[Change]:
@@ -327,6 +334,8 @@ _RULES: dict[type[AnyEvent], _Rule] = {
     BatchSubmitted: _Rule(_batch_submitted),
     BatchProgressed: _Rule(_batch_progressed),
     BatchCompleted: _Rule(_batch_completed),
+    DocumentImported: _Rule(imports.document_statements),
+    BatchImported: _Rule(imports.batch_statements),
 }
 """Every type of event, declared once for the database."""
 

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -57,8 +57,14 @@ def rebuilt_file(path: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_writer(path: Path, damage: DamageMonitor | None = None) -> AsyncIterator[Database]:
+async def open_writer(
+    path: Path,
+    damage: DamageMonitor | None = None,
+    before_upgrade: Callable[[], Awaitable[object]] | None = None,
+) -> AsyncIterator[Database]:
     """Open, check and migrate the database for its one writer, who holds ``lock_file(path)``.
+
+    ``before_upgrade`` is called if the database is sound and of an older version.
 
     :raises DatabaseDamaged: the file is not a sound database; it was not touched.
     """
@@ -76,6 +82,8 @@ async def open_writer(path: Path, damage: DamageMonitor | None = None) -> AsyncI
             rows = await connection.fetchall(check)
             if rows[0][0] != "ok":
                 raise DatabaseDamaged(f"{path}: {rows[0][0]}; {REPAIR_HINT}")
+            if before_upgrade is not None and await migrations.is_outdated(connection):
+                await before_upgrade()
             await migrations.migrate(connection)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError | DatabaseDamaged):

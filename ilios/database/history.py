@@ -28,6 +28,9 @@ ON CONFLICT (tenant, document_id, requeues, event) DO NOTHING
 RECORD_SUBMITTED = _record(
     "'submitted'", "submitted_sequence = :sequence AND requeues = 0", at=":submitted_at"
 )
+_IMPORTED = "submitted_sequence = :sequence AND finished_sequence = :sequence"
+RECORD_IMPORTED_SUBMISSION = _record("'submitted'", _IMPORTED, at=":submitted_at")
+RECORD_IMPORTED_END = _record(":state", _IMPORTED, at=":finished_at", failure=True)
 RECORD_REQUEUED = _record(
     "'requeued'",
     f"state IN ({_UNFINISHED}) AND requeues = :requeues AND requeues > 0",

@@ -28,6 +28,7 @@ from ilios.edge import (
     health,
     history,
     lists,
+    metrics,
     middleware,
     pages,
     preferences,
@@ -44,6 +45,7 @@ from ilios.edge.events.feed import FEED, Feed
 from ilios.edge.events.sealing import SEALER, Sealer
 from ilios.edge.operation import OPERATIONS, Operation, operations_of
 from ilios.edge.server import ListeningSockets
+from ilios.metrics.exposition import Exposition
 from ilios.runtime.fair_semaphore import FairSemaphore
 from schemas.service_replies import HealthReport
 
@@ -108,6 +110,8 @@ def make_app(edge: Edge) -> web.Application:
     app.on_response_prepare.append(preferences.add_applied)
     app[OPERATIONS] = DECLARED
     app.router.add_get(pages.FILES_PATH, pages.file)
+    if edge.metrics is not None and edge.metrics_key is not None:
+        metrics.add_metrics(app, edge.metrics, edge.metrics_key)
     paths = Counter(one.path for one in DECLARED)
     for one in DECLARED:
         _add_route(app.router, one, alone=paths[one.path] == 1)
@@ -214,19 +218,50 @@ def make_startup_app(startup_reason: Callable[[], str]) -> web.Application:
 
 @asynccontextmanager
 async def serve_health_app(
-    sockets: ListeningSockets, report: Callable[[], Awaitable[HealthReport]]
+    sockets: ListeningSockets,
+    report: Callable[[], Awaitable[HealthReport]],
+    exposition: Exposition | None = None,
+    metrics_key: str | None = None,
 ) -> AsyncIterator[None]:
-    """Answer for a worker while the context is open: whether it lives, and whether it is ready."""
+    """Answer for a worker while the context is open: whether it lives, and whether it is ready.
+
+    With an ``exposition`` also scrapes of its metrics, which need the key if there is one.
+    """
 
     async def ready(_request: web.Request) -> web.StreamResponse:
         return health.health_response(await report())
 
-    app = web.Application(middlewares=[middleware.log_requests, errors.problem_middleware])
-    app[auth.API_KEYS] = auth.ApiKeys(())
-    app.on_response_prepare.append(middleware.on_response_prepare)
+    app = _small_app()
     app.router.add_get("/livez", health.live.handler)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/health", ready)
+    if exposition is not None:
+        metrics.add_metrics(app, exposition, metrics_key)
+    async with _serving_small(app, sockets):
+        yield
+
+
+@asynccontextmanager
+async def serve_metrics_app(
+    sockets: ListeningSockets, exposition: Exposition, key: str | None
+) -> AsyncIterator[None]:
+    """Answer scrapes on a port of their own while the context is open."""
+    app = _small_app()
+    metrics.add_metrics(app, exposition, key)
+    async with _serving_small(app, sockets):
+        log.info("metrics listening", host=sockets.host, port=sockets.port)
+        yield
+
+
+def _small_app() -> web.Application:
+    app = web.Application(middlewares=[middleware.log_requests, errors.problem_middleware])
+    app[auth.API_KEYS] = auth.ApiKeys(())
+    app.on_response_prepare.append(middleware.on_response_prepare)
+    return app
+
+
+@asynccontextmanager
+async def _serving_small(app: web.Application, sockets: ListeningSockets) -> AsyncIterator[None]:
     async with server.serve(
         app,
         sockets.attach,

@@ -18,6 +18,7 @@ from bus.stored_messages import StoredMessage
 from ilios.edge.client_slots import ClientSlots
 from ilios.edge.waited import WaitedDocuments
 from ilios.integrity.faults import Faults
+from ilios.metrics.exposition import Exposition
 from ilios.runtime.keyed_lock import KeyedLock
 from schemas.batches import AnyBatchEvent
 from schemas.documents import (
@@ -356,6 +357,9 @@ class Edge:
     """Whether the core of the service answers; one that hangs needs a restart."""
     check_faults: Callable[[], None] = lambda: None
     """Checks for faults; called before an accepted write is answered."""
+    metrics: Exposition | None = None
+    metrics_key: str | None = field(default=None, repr=False)
+    """With this key metrics are read beside the interface; without one, not there."""
     upload_locks: KeyedLock = field(default_factory=KeyedLock)
     """By tenant and document: requests that complete or withdraw the same upload take turns."""
     waited: WaitedDocuments = field(default_factory=WaitedDocuments)

@@ -10,7 +10,8 @@ from aiohttp.typedefs import Handler
 from ilios.edge.context import EDGE, REQUEST_ID
 from ilios.edge.errors import RESPONSE_STARTED, not_ready
 
-HEALTH_PATHS = frozenset({"/health", "/livez", "/readyz"})
+METRICS_PATH = "/metrics"
+HEALTH_PATHS = frozenset({"/health", "/livez", "/readyz", METRICS_PATH})
 """Answered even when there is no room for anything else."""
 STATIC_PATHS = frozenset({"/", "/docs", "/openapi.json", "/asyncapi.json"})
 """Answered from the program itself, whatever fault there is."""
@@ -78,12 +79,17 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
         response = await handler(request)
         status = response.status
     finally:
-        milliseconds = round((time.perf_counter() - began) * 1000, 1)
+        seconds = time.perf_counter() - began
+        milliseconds = round(seconds * 1000, 1)
+        route = _route_pattern(request)
+        edge = request.app.get(EDGE)  # none during the start
+        if edge is not None and edge.metrics is not None:
+            edge.metrics.requests.observe(request.method, route, status, seconds)
         write = log.debug if status < 400 else log.info if status < 500 else log.warning
         write(
             "request",
             method=request.method,
-            route=_route_pattern(request),
+            route=route,
             status=status,
             milliseconds=milliseconds,
         )

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from ilios import logs
@@ -33,6 +34,7 @@ from ilios.edge_process.health import EdgeHealth
 from ilios.edge_process.messages import FromCore, Ready, Start
 from ilios.edge_process.stores import open_stores, wait_until_available
 from ilios.integrity.file_watch import FileWatch
+from ilios.metrics_serving import CORE_PARTS, edge_exposition
 from ilios.passwords.sealed import SealedPasswords
 from ilios.runtime import event_loop, process_settings
 from ilios.runtime.supervisor import Supervisor
@@ -115,7 +117,11 @@ async def _serving(
             file_watch,
             lambda: core.answers,
         )
-        edge = compose_edge(settings, stores, secrets, checks)
+        exposition = None
+        if settings.has_metrics:
+            of_core = {part: partial(core.metrics, part) for part in CORE_PARTS}
+            exposition = edge_exposition(of_core, checks.health)
+        edge = compose_edge(settings, stores, secrets, checks, exposition)
         violations = stores.connection.permission_violations
         requests = BusRequests(settings, start.bus, violations)
         await enter(serve_both(edge, sockets, requests, supervisor))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from bus.diagnostics import PublishStats
+from bus.errors import BusUnavailable
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge_process.channel import Channel
 from ilios.edge_process.messages import (
@@ -14,6 +15,8 @@ from ilios.edge_process.messages import (
     FromCore,
     HealthAnswered,
     HealthAsked,
+    MetricsAnswered,
+    MetricsAsked,
     PasswordSealed,
     PublishesAnswered,
     PublishRefused,
@@ -21,6 +24,7 @@ from ilios.edge_process.messages import (
     State,
 )
 from ilios.integrity.faults import Fault, Faults
+from ilios.metrics.families import Family
 from schemas.service_replies import HealthReport
 
 SILENT_FOR = 10.0  # seconds without a message after which the core counts as hanging
@@ -100,6 +104,7 @@ class CoreLink:
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[HealthReport]] = {}
+        self._scrapes: dict[int, asyncio.Future[list[Family] | None]] = {}
         self.faults = EdgeFaults(state.faults)
         self.is_gone = False
         self.answers = True
@@ -121,6 +126,9 @@ class CoreLink:
                     case HealthAnswered(number, report):
                         if (waiting := self._waiting.pop(number, None)) and not waiting.done():
                             waiting.set_result(report)
+                    case MetricsAnswered(number, families):
+                        if (scrape := self._scrapes.pop(number, None)) and not scrape.done():
+                            scrape.set_result(families)
         finally:
             silence.cancel()
         self.is_gone = True
@@ -136,6 +144,23 @@ class CoreLink:
             return await answer
         finally:
             self._waiting.pop(number, None)
+
+    async def metrics(self, part: str) -> list[Family]:
+        """Ask for the metrics of a part of the core; waits for the answer.
+
+        :raises BusUnavailable: they cannot be collected.
+        """
+        number = next(self._numbers)
+        answer: asyncio.Future[list[Family] | None] = self._loop.create_future()
+        self._scrapes[number] = answer
+        try:
+            self._channel.send(MetricsAsked(number, part))
+            families = await answer
+        finally:
+            self._scrapes.pop(number, None)
+        if families is None:
+            raise BusUnavailable(f"the core cannot collect the metrics of {part}")
+        return families
 
     def watch_password(self, tenant: str, document_id: str) -> None:
         """Have the password of a document deleted at its end."""

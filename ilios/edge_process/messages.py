@@ -7,6 +7,7 @@ from bus.epoch_records import Record
 from bus.target import Target
 from ilios.integrity.faults import Fault
 from ilios.integrity.file_watch import WatchedPath
+from ilios.metrics.families import Family
 from schemas.service_replies import HealthReport
 
 
@@ -41,6 +42,13 @@ class HealthAnswered(Struct, frozen=True, tag=True):
     report: HealthReport
 
 
+class MetricsAnswered(Struct, frozen=True, tag=True):
+    """Metrics of the parts in the core; None if they cannot be collected."""
+
+    number: int
+    families: list[Family] | None
+
+
 class Ready(Struct, frozen=True, tag=True):
     """The edge accepts connections."""
 
@@ -49,6 +57,13 @@ class HealthAsked(Struct, frozen=True, tag=True):
     """A question that is answered with the same number."""
 
     number: int
+
+
+class MetricsAsked(Struct, frozen=True, tag=True):
+    """A question for the metrics of a part, which is answered with the same number."""
+
+    number: int
+    part: str
 
 
 class PasswordSealed(Struct, frozen=True, tag=True):
@@ -81,10 +96,11 @@ class PublishRefused(Struct, frozen=True, tag=True):
     """A publish that no server takes: the log has no leader."""
 
 
-FromCore = Start | State | HealthAnswered
+FromCore = Start | State | HealthAnswered | MetricsAnswered
 FromEdge = (
     Ready
     | HealthAsked
+    | MetricsAsked
     | PasswordSealed
     | DamageMet
     | PublishesAnswered

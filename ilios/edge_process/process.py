@@ -5,13 +5,14 @@ and are answered by the core if that takes long.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
 from msgspec import Struct
 
 from bus.diagnostics import PublishStats
+from bus.errors import BusUnavailable
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.app import serve_startup_app
 from ilios.edge.server import ListeningSockets
@@ -23,6 +24,8 @@ from ilios.edge_process.messages import (
     FromEdge,
     HealthAnswered,
     HealthAsked,
+    MetricsAnswered,
+    MetricsAsked,
     PasswordSealed,
     PublishesAnswered,
     PublishRefused,
@@ -32,6 +35,7 @@ from ilios.edge_process.messages import (
     State,
 )
 from ilios.integrity.faults import Faults
+from ilios.metrics.exposition import Source
 from ilios.runtime.restarts import RestartHistory
 from schemas.service_replies import HealthReport
 
@@ -54,6 +58,7 @@ class CoreParts(Struct, frozen=True):
     damage: DamageMonitor
     publish_stats: PublishStats
     watch_password: Callable[[str, str], None]
+    metrics: Mapping[str, Source] = {}
 
 
 class EdgeProcess:
@@ -168,15 +173,31 @@ class EdgeProcess:
                     self._first_ready.set_result(None)
                 self.restarts.record_start()
             case HealthAsked(number):
-                question = asyncio.create_task(self._answer_health(number))
-                self._questions.add(question)
-                question.add_done_callback(self._questions.discard)
+                self._answer(self._answer_health(number))
+            case MetricsAsked(number, part):
+                self._answer(self._answer_metrics(number, part))
             case PasswordSealed(tenant, document_id):
                 parts.watch_password(tenant, document_id)
             case DamageMet(reason):
                 parts.damage.record(reason)
             case PublishesAnswered() | PublishTimedOut() | PublishRefused():
                 _record(message, parts.publish_stats)
+
+    def _answer(self, answering: Coroutine[None, None, None]) -> None:
+        question = asyncio.create_task(answering)
+        self._questions.add(question)
+        question.add_done_callback(self._questions.discard)
+
+    async def _answer_metrics(self, number: int, part: str) -> None:
+        families = None
+        source = self._parts.metrics.get(part)
+        if source is not None:
+            try:
+                families = await source()
+            except BusUnavailable as error:
+                log.info("metrics incomplete", part=part, error=str(error))
+        if self._channel is not None:
+            self._channel.send(MetricsAnswered(number, families))
 
     async def _answer_health(self, number: int) -> None:
         report = await self._parts.health()

@@ -1,7 +1,7 @@
 """Choice of an engine for each document, the fallback to the local one, and Mistral's opening."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -128,11 +128,15 @@ class UploadSweeper(Protocol):
 
 
 class RemoteEngine(Struct, frozen=True):
-    """An opened remote engine; ``uploads`` is to be run."""
+    """An opened remote engine; ``uploads`` is to be run.
+
+    ``problem`` returns why its circuit is open, None while it is closed.
+    """
 
     engine: Engine
     batches: EngineBatches
     uploads: UploadSweeper
+    problem: Callable[[], str | None]
 
 
 @asynccontextmanager
@@ -158,7 +162,9 @@ async def open_mistral(
     async with mistral.open_engine(
         key, server_url, blobs=blobs, splitter=parts, limits=limits, prefix=name.prefix
     ) as opened:
-        yield RemoteEngine(opened.engine, opened.batches, opened.uploads)
+        yield RemoteEngine(
+            opened.engine, opened.batches, opened.uploads, lambda: opened.engine.problem
+        )
 
 
 def _import_mistral() -> None:

@@ -28,6 +28,7 @@ class RestartHistory:
         self._quick_exits = 0  # in a row, each before it was healthy
         self._tolerated = tolerated_exits
         self._exits: deque[float] = deque()
+        self.exits = 0  # since the start of this process
         self._reason = ""
         self._disabled = ""
         self._running_since: float | None = time.monotonic()
@@ -39,6 +40,7 @@ class RestartHistory:
             self._quick_exits = 0
         self._running_since, self._disabled = None, ""
         self._exits.append(now)
+        self.exits += 1
         self._reason = reason
         pause = self._backoff.pause(self._quick_exits)
         self._quick_exits += 1

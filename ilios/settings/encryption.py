@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ilios.secret import Secret
-from ilios.settings.hosts import HostSettings
+from ilios.settings.metrics import MetricsSettings
 from ilios.settings.values import Env
 
 MIN_LENGTH = 16  # characters of a key
@@ -37,7 +37,7 @@ def read_database_key(path: Path) -> Secret:
         raise ValueError(f"the key in {path} {error}") from error
 
 
-class EncryptionSettings(HostSettings, frozen=True, kw_only=True):
+class EncryptionSettings(MetricsSettings, frozen=True, kw_only=True):
     """The keys of what is on disk; each field names its variable."""
 
     db_encryption_key: Annotated[

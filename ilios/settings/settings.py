@@ -26,6 +26,7 @@ from ilios.settings.bucket import BucketSettings
 from ilios.settings.bus import BusSettings, Port
 from ilios.settings.encryption import EncryptionSettings
 from ilios.settings.hosts import HostSettings
+from ilios.settings.metrics import MetricsSettings
 from ilios.settings.values import Env, settings_of
 from schemas.options import EngineName
 
@@ -372,8 +373,14 @@ TABLE = tuple(
         settings_of(Settings),
         key=lambda one: sum(
             one.field in part.__struct_fields__
-            for part in (EncryptionSettings, HostSettings, BusSettings, BucketSettings)
+            for part in (
+                EncryptionSettings,
+                MetricsSettings,
+                HostSettings,
+                BusSettings,
+                BucketSettings,
+            )
         ),
     )
 )
-"""Every setting, in the order of the fields, those of encryption, hosts, bus and bucket last."""
+"""Every setting, in the order of the fields; encryption, metrics, hosts, bus and bucket last."""

@@ -10,11 +10,13 @@ from ilios.database.queries import SqliteDocumentQueries, SqliteMaintenanceQueri
 from ilios.database.store import SqliteTransactionStore
 from tests.actors.db import Database
 from tests.actors.running import running_in_background
+from tests.ilios.database.db import make_database
 
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
     path = tmp_path / "ilios.db"
+    make_database(path)
     async with open_writer(path) as connection, open_reader(path) as reading:
         database = Database(
             path, SqliteTransactionStore(connection), SqliteDocumentQueries(reading)

@@ -26,6 +26,7 @@ from tests.actors.db import Database
 from tests.actors.pipeline import Pipeline
 from tests.actors.running import Streams, running_in_background
 from tests.bus.raw_client import RawClient, publish
+from tests.ilios.database.db import make_database
 from tests.waiting import wait_until
 
 FAILED = batch_events.of(events.failed(), 2)
@@ -46,6 +47,7 @@ ONE, TWO = completion(1), completion(2)
 @pytest.fixture
 async def pipeline(tmp_path: Path, connection: Connection) -> AsyncIterator[Pipeline]:
     path = tmp_path / "ilios.db"
+    make_database(path)
     async with open_writer(path) as writing, open_reader(path) as reading:
         db = Database(path, SqliteTransactionStore(writing), SqliteDocumentQueries(reading))
         async with running_in_background(db.writer.run):

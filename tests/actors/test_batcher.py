@@ -25,6 +25,7 @@ from tests.actors.db import Database
 from tests.actors.fakes import FakeBlobs
 from tests.actors.pipeline import Pipeline
 from tests.actors.running import running_in_background
+from tests.ilios.database.db import make_database
 from tests.waiting import wait_until
 
 MISTRAL = ConversionOptions(engine="mistral")
@@ -126,6 +127,7 @@ class World(Pipeline):
 @pytest.fixture
 async def world(tmp_path: Path, connection: Connection) -> AsyncIterator[World]:
     path = tmp_path / "ilios.db"
+    make_database(path)
     async with open_writer(path) as writing, open_reader(path) as reading:
         db = Database(path, SqliteTransactionStore(writing), SqliteDocumentQueries(reading))
         async with running_in_background(db.writer.run):

@@ -141,11 +141,15 @@ async def test_the_conversion_of_a_document_stops_at_its_deadline(
     blobs, engine, streams = FakeBlobs(tmp_path), FakeEngine(), Streams(connection)
     blobs.stored["original"] = b"foo"
     engine.may_finish.clear()
-    ocr = Ocr(connection, blobs, engine, Cancellations(connection), concurrency=1)
-    soon = datetime.now(UTC) + timedelta(seconds=0.3)
-    await Publisher(connection).publish(replace(events.fetched(1), deadline=soon))
+    # Held until the work has begun: on a loaded machine a deadline would pass before.
+    deadlines = Deadlines(is_held=True)
+    ocr = Ocr(
+        connection, blobs, engine, Cancellations(connection), concurrency=1, deadlines=deadlines
+    )
+    await Publisher(connection).publish(replace(events.fetched(1), deadline=datetime.now(UTC)))
     async with running_in_background(ocr.run):
         await wait_until(lambda: len(engine.converted) == 1)
+        deadlines.set_held(False)
         await wait_until(lambda: streams.all_acked(ocr.consumer))
         engine.may_finish.set()
         await Publisher(connection).publish(events.fetched(2))  # the worker is free for others
@@ -156,14 +160,20 @@ async def test_the_conversion_of_a_document_stops_at_its_deadline(
 
 async def test_a_download_stops_at_the_deadline(connection: Connection, tmp_path: Path) -> None:
     blobs, downloads, streams = FakeBlobs(tmp_path), EndlessDownloader(), Streams(connection)
+    deadlines = Deadlines(is_held=True)
     fetcher = Fetcher(
-        connection, blobs, downloads, Cancellations(connection), Objects(connection, 0)
+        connection,
+        blobs,
+        downloads,
+        Cancellations(connection),
+        Objects(connection, 0),
+        deadlines=deadlines,
     )
-    soon = datetime.now(UTC) + timedelta(seconds=0.5)
     remote = events.submitted(1, source=Remote("http://example.com/endless"))
-    await Publisher(connection).publish(replace(remote, deadline=soon))
+    await Publisher(connection).publish(replace(remote, deadline=datetime.now(UTC)))
     async with running_in_background(fetcher.run):
         await downloads.begun.wait()
+        deadlines.set_held(False)
         await wait_until(lambda: streams.all_acked(fetcher.consumer))
     assert await streams.events(DocumentFetched, DocumentFailed) == []
     assert blobs.stored == {}

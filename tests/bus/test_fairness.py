@@ -13,7 +13,7 @@ from bus.connection import Connection
 from bus.consumers import LANES, Consumer
 from bus.delivery import Delivery
 from bus.inbox import Inbox
-from bus.look_ahead import OtherTenants
+from bus.look_ahead import LookAhead, OtherTenants
 from bus.publisher import Publisher
 from schemas.documents import DocumentSubmitted
 from tests import events
@@ -151,6 +151,32 @@ async def test_a_deferred_event_returns_without_counting_an_attempt(
         assert put_off > 0
         assert set(taken.values()) == {1}
         await wait_until(lambda: acknowledged(connection, 100))
+
+
+async def test_deferred_events_return_to_their_place_in_the_order_of_the_log(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delay(_self: LookAhead, delivery: Delivery, _tenant: str) -> float:
+        return 0.1 if delivery.sequence % 2 else 0.5
+
+    monkeypatch.setattr(LookAhead, "_delay_until_turn", delay)
+    monkeypatch.setattr(module, "LOOK_AHEAD_INTERVAL", 0.05)
+    await publish_events(connection, range(1, 201), "aaa")
+    async with fair_inbox(connection, 2) as inbox:
+        in_work = [await get_delivery(inbox) for _ in range(2)]
+        ahead = inbox._look_aheads[CONSUMER.durable(NORMAL)]
+        [pull] = [pull for lane, pull in inbox._lanes if lane is NORMAL]
+        await wait_until(lambda: len(ahead._deferred) > 100, WITHIN)
+        started = {delivery.sequence for delivery in in_work}
+        for _ in range(20):  # their places in the buffer are taken by whatever comes first
+            await finish(inbox, in_work.pop(0))
+            in_work.append(await get_delivery(inbox))
+            started.add(in_work[-1].sequence)
+        rest = [number for number in range(1, 201) if number not in started]
+        first = rest[: look_ahead.MIN_BUFFERED_PER_TENANT]
+        await wait_until(
+            lambda: [one.sequence for one in pull.buffer][: len(first)] == first, WITHIN
+        )
 
 
 @pytest.mark.slow

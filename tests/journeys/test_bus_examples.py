@@ -52,8 +52,9 @@ async def directory(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[P
         for arguments in ((), ("--tenant", "default")):
             await asyncio.to_thread(_run, [*ILIOS, "bus", "context", *arguments], path)
         client = await nats.connect((path / "data/nats/publisher.url").read_text().strip())
-        await client.jetstream().publish(f"ilios.document.submitted.p05.default.{DEAD}", b"{}")
         ended = await client.subscribe(f"ilios.document.rejected.*.default.{DEAD}")
+        await client.flush()  # or it could be rejected before anybody is subscribed
+        await client.jetstream().publish(f"ilios.document.submitted.p05.default.{DEAD}", b"{}")
         await ended.next_msg(timeout=30)
         await client.close()
         yield path

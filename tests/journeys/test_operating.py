@@ -14,9 +14,10 @@ from bus.micro import ask_all
 from ilios.nats.server import NatsServer
 from schemas.hosts import HostState, ServiceState
 from tests.journeys.commands import run_ilios
-from tests.journeys.running import PYTHON_PATH, running_service
+from tests.journeys.running import PYTHON_PATH, RunningService, running_service
 from tests.journeys.service_client import ServiceClient, document_states, wait_until_completed
 from tests.journeys.worker_hosts import WorkerHost, core_and_workers, key_of
+from tests.mistral.server import fake_mistral
 from tests.volumes import fill, free, small_volume
 from tests.waiting import wait_until
 
@@ -166,6 +167,50 @@ async def test_a_host_without_room_or_engine_takes_no_work_until_it_is_cured(
                 await wait_until(lambda: _is_empty(reasons))
             finally:
                 await worker.stop()
+
+
+@pytest.mark.slow
+async def test_a_host_whose_key_is_refused_leaves_documents_to_others(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    url = nats_server.url("operator")
+    async with fake_mistral() as fake:
+        shared = {
+            "NATS_URL": url,
+            "ILIOS_SHARED_BLOBS": str(tmp_path / "blobs"),
+            "MISTRAL_SERVER_URL": fake.url,
+        }
+        async with (
+            running_service(tmp_path / "core", **shared, MISTRAL_API_KEY=fake.key) as core,
+            ServiceClient(core) as client,
+        ):
+            worker = WorkerHost(
+                tmp_path / "worker",
+                **shared | key_of(core.data_dir),
+                MISTRAL_API_KEY="revoked",
+                ILIOS_HOST_NAME="two",
+            )
+            await worker.start()
+            try:
+                found = await process_of("two", tmp_path / "x", NATS_URL=url)
+                while found.roles["ocr"].taking:  # it finds out with the first document it gets
+                    assert await client.is_accepted()
+                    found = await process_of("two", tmp_path / "x", NATS_URL=url)
+                assert "refuses the key in MISTRAL_API_KEY" in found.roles["ocr"].reasons[0]
+                assert found.roles["fetcher"].taking
+                assert b"MISTRAL_API_KEY" in await unready(worker)
+                # What it had is tried elsewhere after a pause, and is not waited for here.
+                client.accepted_texts.clear()
+                accepted = [await client.is_accepted() for _ in range(3)]
+                assert all(accepted)
+                await wait_until(lambda: _are_completed(core, client), within=20)
+            finally:
+                await worker.stop()
+
+
+def _are_completed(core: RunningService, client: ServiceClient) -> bool:
+    states = document_states(core.data_dir / "ilios.db")
+    return all(states.get(one) == "completed" for one in client.accepted_texts)
 
 
 def break_engines(directory: Path) -> Path:

@@ -9,7 +9,7 @@ import re
 import sqlite3
 import tarfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import aiohttp
 import nats
 import pytest
 
+from ilios import __version__
+from ilios.database import migrations
 from tests.journeys.commands import run_ilios
 from tests.journeys.running import RunningService, running_service
 from tests.mistral.fake import FakeMistral
@@ -171,6 +173,27 @@ def test_the_archive_holds_unfinished_work_that_never_expires(left: Left) -> Non
     assert int(expires[1]) > contents["made_at"] + 9 * YEAR
 
 
+def test_each_released_version_has_an_archive() -> None:
+    changes = (Path(__file__).parents[2] / "CHANGELOG.md").read_text()
+    released = set(re.findall(r"^## \[([0-9.]+)\] - ", changes, re.MULTILINE)) - {__version__}
+    versions = set()
+    for path in (OLDEST, *LATER):
+        with tarfile.open(path) as packed, suppress(KeyError):  # 0.1.0 notes none
+            noted = packed.extractfile("data/version")
+            versions.add(noted.read().decode().strip() if noted else None)
+    assert released <= versions
+    assert len((OLDEST, *LATER)) > len(versions), "of 0.1.0"
+
+
+def snapshot_versions(data: Path) -> list[int]:
+    """Return the versions of the schema that the snapshots have."""
+    versions = []
+    for path in (data / "snapshots").glob("*.db"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as snapshot:
+            versions.append(snapshot.execute("PRAGMA user_version").fetchone()[0])
+    return versions
+
+
 async def test_unfinished_work_is_finished_once_and_streams_keep_their_positions(
     left: Left,
 ) -> None:
@@ -266,3 +289,5 @@ async def test_keys_and_upload_urls_of_clients_remain_valid(left: Left) -> None:
         await service.complete(reserved["id"], contents["accepted"])
         text = await service.get(f"/api/documents/{reserved['id']}")
         assert b"Uploaded to a URL of before" in text
+    # Made before the migration, whatever was made since.
+    assert min(snapshot_versions(left.data)) < migrations.scripts()[-1][0]

@@ -97,6 +97,9 @@ ORIGINALS: dict[str, Event] = {
     "batch.submitted.1.deadline": msgspec.structs.replace(
         events.batch(1, 2), deadline=events.COMPLETED_AT
     ),
+    "document.imported.1": events.imported(),
+    "document.imported.1.failed": events.imported_failure(),
+    "batch.imported.1": events.imported_batch(),
     "document.cancelled.1": events.cancelled(),
     "document.cancelled.1.labels": msgspec.structs.replace(events.cancelled(), **LABELS),
     "document.archived.1": events.archived(),

@@ -58,6 +58,16 @@ async def open_verified(
         yield bucket
 
 
+@asynccontextmanager
+async def open_unverified(config: S3Config) -> AsyncIterator[Bucket]:
+    """Open a bucket of another service, to read it; nothing is written.
+
+    :raises StorageUnavailable: it does not answer, or refuses.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _open_in_its_region(config, stack)
+
+
 async def check_reachable(config: S3Config) -> None:
     """Look up the region of the bucket, and list one object.
 

@@ -54,6 +54,12 @@ def split_statements(script: str) -> list[str]:
     return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" \n;")]
 
 
+async def is_outdated(connection: Database) -> bool:
+    """Whether this is a database of an older version, and no empty one."""
+    rows = await connection.fetchall(VERSION)
+    return 0 < int(rows[0][0]) < scripts()[-1][0]
+
+
 async def migrate(connection: Database) -> int:
     """Apply the missing migrations, each in a transaction; returns the version reached.
 

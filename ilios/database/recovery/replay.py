@@ -27,11 +27,12 @@ from schemas.documents import (
     DocumentSubmitted,
 )
 from schemas.events import AnyEvent
+from schemas.imports import BatchImported, DocumentImported
 
 CONTROL_GROUP_SIZE = 16
 """Events in one transaction of the control database. How events are grouped must not matter."""
 
-_END_EVENTS = (DocumentConverted, DocumentFailed, DocumentCancelled)
+_END_EVENTS = (DocumentConverted, DocumentFailed, DocumentCancelled, DocumentImported)
 
 Ref = tuple[str, str]
 """Tenant and id, of a document or a batch."""
@@ -63,7 +64,9 @@ class LogIndex:
     def _add_batch_event(self, sequence: int, event: BatchEvent) -> None:
         batch = (event.tenant, event.batch_id)
         self.batches[batch] = sequence
-        if isinstance(event, BatchSubmitted) and batch not in self.submitted_batches:
+        if isinstance(event, BatchImported):
+            self.submitted_batches.add(batch)
+        elif isinstance(event, BatchSubmitted) and batch not in self.submitted_batches:
             self.submitted_batches.add(batch)
             documents = [(event.tenant, document.document_id) for document in event.documents]
             for document in documents:
@@ -79,6 +82,10 @@ class LogIndex:
             self.rejected.add(document)
         elif isinstance(event, DocumentConverted):
             self.converted.add(document)
+        elif isinstance(event, DocumentImported):
+            self._submit(document)
+            if event.markdown is not None:
+                self.converted.add(document)
         if isinstance(event, _END_EVENTS) or self._removes(document, event):
             self.ends[document] = max(event.requeues, self.ends.get(document, 0))
 

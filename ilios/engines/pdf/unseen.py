@@ -26,6 +26,12 @@ MAX_TEXTS = 5_000
 """Texts of a page that are looked at."""
 
 MAX_PIXELS = 1_500_000
+MAX_LOOKED = 20_000_000
+"""Pixels of the picture of a page, and of all texts that are looked at in it."""
+
+MAX_COMPARED = 2_000_000
+"""Phrases, for each text that is not seen: with more the parser's are not used."""
+
 CONTRAST = 12
 """Difference of grey, of 255, below which nothing is seen."""
 
@@ -94,7 +100,12 @@ def find_unseen(page: pypdfium2.PdfPage, sheet: Sheet, objects: PageObjects) -> 
         return Unseen()
     began = time.process_time()
     picture = _Picture(page, sheet)
-    found = [one for one in suspects if picture.is_blank(one[1])]
+    found = []
+    left = MAX_LOOKED
+    for one in suspects:
+        left -= int(one[1].area) + 1
+        if left > 0 and picture.is_blank(one[1]):
+            found.append(one)
     if time.process_time() - began < SLOW_SECONDS:
         blank = {one[0].place for one in found}
         layered = [one for one in suspects if one[0].layer is not None]
@@ -116,6 +127,8 @@ def without_unseen(parsed: ParsedPage | None, unseen: Unseen) -> ParsedPage | No
     """Return a parsed page without the phrases that are not seen; without any if one is in part."""
     if parsed is None or not unseen.rects:
         return parsed
+    if len(parsed.text_items) * len(unseen.rects) > MAX_COMPARED:
+        return replace(parsed, text_items=[])
     shares = [_unseen_share(item, unseen.rects) for item in parsed.text_items]
     if any(PART < share < WHOLE for share in shares):
         return replace(parsed, text_items=[])

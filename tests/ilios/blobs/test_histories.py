@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,17 +55,16 @@ async def compare(store: Blobs, held: dict[str, bytes], prefix: str, limit: int)
     st.integers(1, 4),
 )
 def test_any_history_of_operations_matches_a_dictionary(
-    histories: list[list[tuple[str, str, object]]], prefix: str, limit: int
+    shards: Path, histories: list[list[tuple[str, str, object]]], prefix: str, limit: int
 ) -> None:
     async def run() -> None:
-        with TemporaryDirectory() as directory:
-            async with LocalBlobs.open(Path(directory)) as store:
-                for history in histories:
-                    held: dict[str, bytes] = {}
-                    for step in history:
-                        await apply_step(store, held, step)
-                    await compare(store, held, prefix, limit)
-                    for key in held:
-                        await store.delete(key)
+        async with LocalBlobs.open(shards) as store:
+            for history in histories:
+                stored: dict[str, bytes] = {}
+                for step in history:
+                    await apply_step(store, stored, step)
+                await compare(store, stored, prefix, limit)
+                for key in stored:
+                    await store.delete(key)
 
     asyncio.run(run())

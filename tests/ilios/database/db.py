@@ -1,8 +1,12 @@
 """A database for a test, with queries for its content."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from actors.writes import (
     ApplyEvents,
@@ -13,6 +17,7 @@ from actors.writes import (
 )
 from ilios.database import sqlite
 from ilios.database.connection import open_inline_reader, open_reader, open_writer
+from ilios.database.encryption import has_key
 from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.documents import DocumentCompleted
@@ -52,8 +57,32 @@ def history(*published: AnyEvent, first: int = 1) -> list[LogEntry]:
     return [events.entry(sequence, event) for sequence, event in enumerate(published, first)]
 
 
+@cache
+def _migrated() -> bytes:
+    """Return a database without rows: migrations take longer than most tests of a database."""
+
+    async def make(path: Path) -> None:
+        async with open_writer(path):
+            pass
+
+    with TemporaryDirectory() as directory, ThreadPoolExecutor(1) as thread:
+        path = Path(directory) / "ilios.db"
+        # In a thread, because the loop of this one belongs to the tests.
+        thread.submit(asyncio.run, make(path)).result()
+        return path.read_bytes()
+
+
+def make_database(path: Path) -> None:
+    """Put a database without rows there, unless there is one."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_migrated())
+
+
 @asynccontextmanager
 async def open_database(path: Path) -> AsyncIterator[Database]:
+    if not has_key():
+        make_database(path)
     async with (
         open_writer(path) as connection,
         open_reader(path) as reading,

@@ -18,6 +18,7 @@ from ilios.database.recovery import snapshots, wal
 from ilios.database.recovery.snapshots import contains_all_of
 from ilios.database.sqlite import DamageMonitor, DatabaseDamaged
 from ilios.secret import Secret
+from schemas.events import AnyEvent
 from tests import events
 from tests.ilios.database.db import apply_write, history, open_database
 from tests.ilios.database.keys import KEY, OTHER, files_with, using
@@ -66,10 +67,13 @@ async def test_neither_the_file_nor_its_log_nor_a_snapshot_can_be_read(tmp_path:
 async def test_errors_are_those_of_sqlite3_and_refuse_one_write_alone(tmp_path: Path) -> None:
     path = tmp_path / "ilios.db"
     async with open_database(path) as db:
-        bad = events.failed(1, reason="half \ud800 of it")
+        three: tuple[AnyEvent, ...] = (
+            events.submitted(1),
+            events.failed(1, reason="half \ud800 of it"),
+            events.submitted(3),
+        )
         writes = [
-            apply_write(*history(event, first=number))
-            for number, event in enumerate((events.submitted(1), bad, events.submitted(3)), 1)
+            apply_write(*history(event, first=number)) for number, event in enumerate(three, 1)
         ]
         answers = await db.store.commit(writes)
         assert [isinstance(answer, WriteRefused) for answer in answers] == [False, True, False]

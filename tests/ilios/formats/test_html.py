@@ -245,7 +245,7 @@ BOMBS = {
     "strong": "a**b" * 25_000,
     "quotes": ">" * 100_000,
     "lists": "".join(" " * (2 * n) + "- a\n" for n in range(600)),
-    "items": "* a\n" * 10_000,
+    "items": "* a\n" * 5_000,
     "headings": "#\n" * 10_000,
     "backticks": "".join("`" * n + " a " for n in range(1, 800)),
     "fences": "```\n" * 10_000,
