@@ -202,6 +202,7 @@ class Actor(ABC, Generic[EventT]):
         self, work: Coroutine[Any, Any, None], delivery: Delivery, inbox: Inbox
     ) -> None:
         """Do the work on a delivery, whatever its outcome, and release the delivery."""
+        delivery.bind_trace()
         structlog.contextvars.bind_contextvars(actor=self.consumer.name, attempt=delivery.attempt)
         try:
             await work

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from actors.ports import BatchQueries
-from bus import codec, failpoints, subjects
+from bus import codec, failpoints, subjects, tracing
 from bus.connection import Connection
 from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery
@@ -123,7 +123,11 @@ class Aggregator:
         for delivery in group:
             try:
                 if delivery.subject.startswith(f"{subjects.BATCH}."):
-                    await self._submit_documents(delivery)
+                    delivery.bind_trace()
+                    try:
+                        await self._submit_documents(delivery)
+                    finally:
+                        tracing.bind(())
                 else:
                     address = subjects.parse_document(delivery.subject)
                     self._mark_ended((address.tenant, address.document_id))

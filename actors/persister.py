@@ -27,7 +27,7 @@ from bus.connection import Connection
 from bus.dead_letters import DeadLetterPublisher
 from bus.delivery import Delivery
 from bus.publisher import Publisher
-from bus.reader import LOG_START, LogPosition, Reader, SequenceGap
+from bus.reader import LOG_START, LogPosition, Reader, ReadSession, SequenceGap
 from bus.subjects import StreamIdentity
 from schemas.documents import DocumentCompleted, DocumentRejected
 from schemas.events import AnyEvent
@@ -110,14 +110,19 @@ class Persister:
                 if group:
                     await self._handle_group(stream, group)
                 else:
-                    await self._advance_cursor(stream)
+                    await self._advance_cursor(stream, reading)
 
-    async def _advance_cursor(self, stream: StreamIdentity) -> None:
+    async def _advance_cursor(self, stream: StreamIdentity, reading: ReadSession) -> None:
         """Move the cursor to the end of the log, over events that do not change the database.
 
         Otherwise, once those are removed by age, they would look like events lost before reading.
         """
-        end = await self._reader.end_position()
+        try:
+            end = await self._reader.end_position()
+        except SequenceGap:
+            if reading.has_deliveries:  # they came just now, and here
+                return
+            raise
         if end is not None and end.sequence > self._position.sequence:
             await self._commit(stream, [], end.sequence)
             self._position = end
@@ -153,7 +158,17 @@ class Persister:
         entries = [entry for delivery in group if (entry := await self._decode(delivery))]
         announcements = await self._apply(stream, entries, group)
         failpoints.reach("persister.committed")
-        await asyncio.gather(*map(self._announce, announcements))
+        traced = {
+            (delivery.tenant, delivery.subject.rpartition(".")[2]): delivery
+            for delivery in group
+            if delivery.has_trace
+        }
+        await asyncio.gather(
+            *(
+                self._announce(one, traced.get((one.tenant, one.document_id)))
+                for one in announcements
+            )
+        )
         failpoints.reach("persister.announced")
         # Last: completions of unacknowledged events are published again after a crash.
         await group[-1].ack()
@@ -161,7 +176,9 @@ class Persister:
         if self._observe is not None:
             self._observe(entries, announcements)
 
-    async def _announce(self, document: Announcement) -> None:
+    async def _announce(self, document: Announcement, traced: Delivery | None) -> None:
+        if traced is not None:
+            traced.bind_trace()  # of this task alone
         await self._publisher.publish(document)
         if isinstance(document, DocumentRejected):
             log.warning(

@@ -323,9 +323,11 @@ async def connect(
 
 def _refusal(cause: Exception) -> BusUnavailable:
     # Refused credentials and unusable files stay so; everything else may be temporary.
-    lasting = isinstance(cause, ValueError) or "authorization" in str(cause).lower()
-    kind = BusMisconfigured if lasting else BusUnavailable
-    return kind(f"cannot connect to the bus: {str(cause) or type(cause).__name__}")
+    text = str(cause) or type(cause).__name__
+    if refused := "authorization" in text.lower():
+        text = f"it refuses the user or the password ({text})"
+    kind = BusMisconfigured if refused or isinstance(cause, ValueError) else BusUnavailable
+    return kind(f"cannot connect to the bus: {text}")
 
 
 async def _connect(client: LeanClient, target: Target, name: str, events: _Events) -> None:

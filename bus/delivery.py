@@ -8,7 +8,7 @@ import nats.errors
 from msgspec import Struct
 from nats.aio.msg import Msg
 
-from bus import subjects
+from bus import subjects, tracing
 from bus.lean_client import RAW_HEADERS, LeanClient
 
 EXPECTED_LAST_SEQUENCE_HEADER = "Nats-Expected-Last-Subject-Sequence"
@@ -82,6 +82,17 @@ class Delivery:
             f"{EXPECTED_LAST_SEQUENCE_HEADER}: 0" in lines
             and f"{EXPECTED_LAST_SUBJECT_HEADER}: {condition}" in lines
         )
+
+    @property
+    def has_trace(self) -> bool:
+        """Whether the event seems to belong to a trace."""
+        return f"{tracing.HEADER}:" in self._raw_headers
+
+    def bind_trace(self) -> None:
+        """Have what this task publishes and logs belong to the trace of the event, if any."""
+        begin = f"{tracing.HEADER}:"
+        lines = self._raw_headers.split("\r\n") if self.has_trace else []
+        tracing.bind([line[len(begin) :].strip() for line in lines if line.startswith(begin)])
 
     def redirect_acks_to(self, later: "Delivery") -> None:
         """Acknowledge a later delivery of the same event from now on."""

@@ -242,11 +242,11 @@ class Epoch:
         record = await epoch_records.read(self._connection)
         if record is None:
             raise NoEpoch("the log has no epoch")
-        if record.epoch < self._record.epoch and record.holder != self._record.holder:
-            # Of a node that is cut off, or of another log: neither proves that ours is over.
-            raise BusUnavailable(f"the log has an older epoch: {record.holder}")
         if record.epoch != self._record.epoch:
             if not await self._follows(record.holder):
+                if record.epoch < self._record.epoch:
+                    # Of a node that is cut off, or of another log: no proof that ours is over.
+                    raise BusUnavailable(f"the log has an older epoch: {record.holder}")
                 self._end(record)
             self._record = record
         self._sure_until = began + SURE_FOR

@@ -198,6 +198,11 @@ class ReadSession:
         self._interrupted = True
         self._arrived.set()
 
+    @property
+    def has_deliveries(self) -> bool:
+        """Whether ``fetch`` returns deliveries at once."""
+        return self._pull.ready
+
     async def fetch(self, max_messages: int, within: float | None = None) -> list[Delivery]:
         """Wait for deliveries and return all there are, in order; none after ``within`` seconds.
 

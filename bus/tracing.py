@@ -18,6 +18,12 @@ def bind(values: Sequence[str]) -> None:
     _current.set(values[0] if valid else None)
 
 
+def trace_id() -> str | None:
+    """Return the id of the trace of this task, for its log lines."""
+    current = _current.get()
+    return current.split("-", 2)[1] if current else None
+
+
 def headers() -> dict[str, str]:
     """Return the header of an event that is published now."""
     current = _current.get()

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 from msgspec import Struct
@@ -17,7 +18,7 @@ from ilios.blobs.shared_directory import write_mark
 from ilios.passwords.seal import Seal
 from ilios.settings.settings import Settings
 
-LOOK_INTERVAL = 5.0  # seconds between looks at the facts on the bus
+LOOK_INTERVAL = 1.0  # seconds between looks; workers wait longer for a mark that fits the facts
 
 _PERMISSIONS = ("ilios.cluster.", "$js.api.stream.info.ilios_", "$js.api.stream.create.ilios_")
 
@@ -25,11 +26,13 @@ log = structlog.get_logger("cluster")
 
 
 class Announcement(Struct, frozen=True):
-    """The facts of a core with an epoch, and the place for them."""
+    """The facts of a core with an epoch, on the bus and with their mark in ``directory``."""
 
     connection: Connection
     epoch: OwnEpoch
     facts: bytes
+    directory: Path | None
+    mark: str
 
     async def run(self) -> None:
         """Publish the facts again where others are on the bus, until cancelled.
@@ -39,18 +42,23 @@ class Announcement(Struct, frozen=True):
         """
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
-            with suppress(BusUnavailable):
+            with suppress(
+                BusUnavailable, OSError
+            ):  # the health check shows a directory that is away
                 await self.look()
 
     async def look(self) -> None:
-        """Publish the facts if others are on the bus.
+        """Publish the facts, and write the mark, if others are on the bus.
 
         :raises Superseded: this core was replaced: those of another one belong there.
         :raises BusUnavailable: the bus does not answer.
+        :raises OSError: the directory cannot be written.
         """
         if await cluster.read_facts(self.connection) == self.facts:
             return
         await self.epoch.epoch.confirm()
+        if self.directory is not None:
+            await asyncio.to_thread(write_mark, self.directory, self.mark)
         await _publish(self.connection, self.facts)
         log.warning("facts of this core published again")
 
@@ -82,7 +90,9 @@ async def announce(
             process=epoch.epoch.record.holder.process if epoch else "",
         )
     )
-    announcement = Announcement(connection, epoch, facts) if epoch else None
+    announcement = (
+        Announcement(connection, epoch, facts, settings.shared_blobs, mark) if epoch else None
+    )
     try:
         await connection.ride_out(lambda: _publish(connection, facts))
     except BusUnavailable as error:

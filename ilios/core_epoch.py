@@ -4,7 +4,6 @@ An embedded bus is reached by one core alone, that of the locked data directory:
 """
 
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -102,7 +101,7 @@ def _holder(settings: Settings) -> Holder:
     return Holder(
         core=core_id(settings.data_dir),
         process=secrets.token_hex(8),
-        host=socket.gethostname(),
+        host=settings.name,
         directory=str(settings.data_dir.absolute()),
         version=__version__,
         since=datetime.now(UTC),

@@ -11,6 +11,7 @@ from typing import TextIO
 import msgspec
 import structlog
 
+from bus import tracing
 from ilios.visible import visible, visible_json
 
 _MULTILINE_KEYS = ("exc_info", "exception", "stack")  # tracebacks have lines
@@ -84,6 +85,15 @@ def only_errors() -> Iterator[None]:
         structlog.configure(**before)
 
 
+def _add_trace_id(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Add the trace in which something happened, if there is one."""
+    if (trace_id := tracing.trace_id()) is not None:
+        event["trace_id"] = trace_id
+    return event
+
+
 def set_up(level: str = "info", form: str = "auto") -> None:
     """Configure structlog; ``form`` is ``json``, ``console`` or ``auto``: console on a terminal."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
@@ -101,6 +111,7 @@ def set_up(level: str = "info", form: str = "auto") -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_trace_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
             _order_keys,

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from actors.ports import Blobs, StorageMismatch
 from bus import streams
-from ilios.blobs.factory import blob_directory, open_blobs
+from ilios.blobs.factory import blob_directory, open_blobs, warn_of_unmoved_blobs
 from ilios.blobs.fenced import FencedBlobs
 from ilios.blobs.guarded import GuardedBlobs
 from ilios.blobs.move_record import ensure_complete_store, record_start
@@ -119,6 +119,7 @@ async def open_stores(
         expected = ExpectedBlobs(SqliteBlobSamples(read_connection), data_dir / LOST_BEFORE_FILE)
         if ran_before and settings.s3 is None:
             await retry(lambda: expected.ensure_directory(directory, bus.persister))
+        warn_of_unmoved_blobs(settings.s3, data_dir)
         store = await retry(lambda: enter(_open_blobs(settings, expected)))
         record_start(data_dir, in_use)
         blob_check = BlobStoreCheck(store, expected, monitoring.faults)

@@ -62,6 +62,16 @@ def blob_directory(s3: S3Config | None, data_dir: Path, shared: Path | None = No
     return data_dir / COPIES_DIR
 
 
+def warn_of_unmoved_blobs(s3: S3Config | None, data_dir: Path) -> None:
+    """Log a warning if a bucket is configured, and the data directory has blobs of its own."""
+    if s3 is not None and read_record(data_dir) is None and has_blobs(data_dir / LOCAL_DIR):
+        log.warning(
+            "blobs in the data directory are not used: stop, and move them with `ilios blobs move "
+            "--to s3`, or run without S3_BUCKET",
+            directory=str(data_dir / LOCAL_DIR),
+        )
+
+
 @asynccontextmanager
 async def open_blobs(
     s3: S3Config | None,
@@ -88,12 +98,6 @@ async def open_blobs(
         async with LocalBlobs.open(root) as local:
             yield local
         return
-    if await asyncio.to_thread(_has_unmoved_blobs, data_dir):
-        log.warning(
-            "blobs in the data directory are not used: stop, and move them with `ilios blobs move "
-            "--to s3`, or run without S3_BUCKET",
-            directory=str(data_dir / LOCAL_DIR),
-        )
     store = await asyncio.to_thread(_load_s3_store)
     owner = load_owner(data_dir)
     copies = blob_directory(s3, data_dir)
@@ -166,10 +170,6 @@ def _load_s3_store() -> _StoreFactory:
 
 def _new_owner() -> OwnerId:
     return OwnerId(secrets.token_hex(16))
-
-
-def _has_unmoved_blobs(data_dir: Path) -> bool:
-    return read_record(data_dir) is None and has_blobs(data_dir / LOCAL_DIR)
 
 
 def has_blobs(root: Path) -> bool:

@@ -39,9 +39,14 @@ class FormerDirectory:
 
         :raises BlobNotFound: on the first step, there is none.
         """
-        # Names of clients are part of the keys: none may lead out of the directory.
-        path = (self._root / key.lstrip("/")).resolve()
-        if "\0" in key or not path.is_relative_to(self._root) or not path.is_file():
+        path = self._root
+        try:
+            path = (self._root / key.lstrip("/")).resolve()
+            # Names of clients are part of the keys: none may lead out of the directory.
+            found = path.is_relative_to(self._root) and path.is_file()
+        except (OSError, ValueError):  # it is too long, or no path at all
+            found = False
+        if not found:
             raise BlobNotFound(key)
         with path.open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):

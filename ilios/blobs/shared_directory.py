@@ -17,9 +17,9 @@ class NotShared(Exception):
     """The directory is not that of the core, or cannot be used; the message is a clause."""
 
 
-def write_mark(root: Path) -> str:
-    """Write a new mark into the directory, and return its text; blocks."""
-    mark = secrets.token_hex(MARK_BYTES)
+def write_mark(root: Path, mark: str = "") -> str:
+    """Write a mark into the directory, by default a new one, and return its text; blocks."""
+    mark = mark or secrets.token_hex(MARK_BYTES)
     fresh = root / f"{MARK_FILE}.new"
     with fresh.open("w") as file:
         os.fchmod(file.fileno(), 0o600)

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -79,7 +79,9 @@ def picture(state: ServiceState) -> Iterator[str]:
     """Yield the lines for people."""
     now = datetime.fromisoformat(state.at)
     if state.hosts:
-        yield from _table([_HOST_HEAD, *(_host_row(host, now) for host in state.hosts)])
+        yield from _table(
+            [_HOST_HEAD, *(_host_row(host, now, state.drained) for host in state.hosts)]
+        )
     running = {host.host for host in state.hosts}
     for name in state.drained:
         if name not in running:
@@ -91,7 +93,7 @@ def picture(state: ServiceState) -> Iterator[str]:
             yield f"{visible(host.host)}: {visible(problem)}"
 
 
-def _host_row(host: HostState, now: datetime) -> tuple[str, ...]:
+def _host_row(host: HostState, now: datetime, drained: Collection[str]) -> tuple[str, ...]:
     in_hand = ", ".join(f"{name} {role.in_hand}" for name, role in host.roles.items())
     engine = "-"
     if host.engine is not None:
@@ -99,11 +101,13 @@ def _host_row(host: HostState, now: datetime) -> tuple[str, ...]:
         if host.engine.lost_last_minute:
             engine += f", {host.engine.lost_last_minute} lost"
     up = (now - datetime.fromisoformat(host.started)).total_seconds()
-    return (host.host, host.kind, host.version, span(up), in_hand, engine, _work(host))
+    return (host.host, host.kind, host.version, span(up), in_hand, engine, _work(host, drained))
 
 
-def _work(host: HostState) -> str:
+def _work(host: HostState, drained: Collection[str]) -> str:
     """Return whether a process takes work, and why it does not."""
+    if host.host in drained and not host.drained:
+        return "drained, which it notices within two seconds"
     closed = {name: "; ".join(role.reasons) for name, role in host.roles.items() if role.reasons}
     if not closed:
         return "takes work"

@@ -58,7 +58,11 @@ def refuse_foreign(path: Path, remedy: str) -> None:
             f"{path} is a database of another program, without tables; it was not changed. {remedy}"
         )
     named = ", ".join(sorted(tables)[:MAX_NAMED]) + (", ..." if len(tables) > MAX_NAMED else "")
-    owner = " (the service that ilios replaces)" if tables >= ORIGINAL_TABLES else ""
+    owner = (
+        " (the service that ilios replaces; `ilios import-original` takes over its documents)"
+        if tables >= ORIGINAL_TABLES
+        else ""
+    )
     raise ForeignDatabase(
         f"{path} is a database of another program{owner}, with the tables {named}; it was not "
         f"changed. {remedy}"

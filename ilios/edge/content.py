@@ -22,6 +22,7 @@ from ilios.edge.errors import (
     READING_LOG,
     SENDING_BLOB,
     HttpProblem,
+    Problems,
 )
 from ilios.edge.operation import (
     BYTES,
@@ -164,6 +165,9 @@ async def markdown(request: web.Request) -> web.StreamResponse:
     return await send_document(request, document, output)
 
 
+FINDING_ORIGINAL: Problems = {404: ("original_not_found",)}
+
+
 @operation(
     "GET",
     "/api/documents/{id}/original",
@@ -184,7 +188,15 @@ async def markdown(request: web.Request) -> web.StreamResponse:
             content={JSON: FailedDocument},
         ),
     },
-    problems=(AUTHENTICATING, FINDING_DOCUMENT, READING_LOG, GONE, SENDING_BLOB, NO_RANGE),
+    problems=(
+        AUTHENTICATING,
+        FINDING_DOCUMENT,
+        FINDING_ORIGINAL,
+        READING_LOG,
+        GONE,
+        SENDING_BLOB,
+        NO_RANGE,
+    ),
 )
 async def original(request: web.Request) -> web.StreamResponse:
     """Answer with the bytes as they were submitted.
@@ -195,6 +207,7 @@ async def original(request: web.Request) -> web.StreamResponse:
     raise_if_removed(document)
     blob = await lookup.find_original(edge, document)
     if blob is None:
+        raise_if_imported_without(document)
         failed = responses.has_failed(document)
         return (
             responses.failed_response(document)
@@ -202,6 +215,16 @@ async def original(request: web.Request) -> web.StreamResponse:
             else responses.unfinished_response(document)
         )
     return await send_original(request, document, blob)
+
+
+def raise_if_imported_without(document: DocumentRecord) -> None:
+    """Raise for a converted document without an original, which will never have one.
+
+    :raises HttpProblem: 404, it is such a document.
+    """
+    if document.markdown is not None:
+        text = "The document was imported without its original"
+        raise HttpProblem(404, "original_not_found", text)
 
 
 async def send_original(

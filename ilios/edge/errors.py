@@ -265,6 +265,7 @@ CODES = {
     "not_acceptable": "The answer has no media type of `Accept`; `details` name those it has.",
     "not_ready": "The service is starting, or a part of it is gone; see `/readyz`.",
     "origin_not_allowed": "A page of another origin may not have documents fetched; see `detail`.",
+    "original_not_found": "The document was imported without its original.",
     "overloaded": "There are too many clients or uploads at once; try again in a moment.",
     "password_in_query": "A password is in the query; send it in the body, and change it.",
     "precondition_failed": "It is not what `If-Match` names.",

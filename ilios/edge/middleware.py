@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from bus import tracing
 from ilios.edge.context import EDGE, REQUEST_ID
 from ilios.edge.errors import RESPONSE_STARTED, not_ready
 
@@ -74,6 +75,7 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
     """Log each request by its route, without path and query, which may hold ids and keys."""
     began = time.perf_counter()
     assign_request_id(request)
+    tracing.bind(request.headers.getall(tracing.HEADER, ()))
     status = 499  # what nginx calls a client that hung up
     try:
         response = await handler(request)

@@ -223,6 +223,7 @@ async def read_content(request: web.Request) -> web.StreamResponse:
     problems=(
         AUTHENTICATING,
         FINDING_DOCUMENT,
+        content.FINDING_ORIGINAL,
         READING_LOG,
         NOT_READABLE,
         GONE,
@@ -236,6 +237,7 @@ async def read_original(request: web.Request) -> web.StreamResponse:
     content.raise_if_removed(document)
     blob = await lookup.find_original(request.app[EDGE], document)
     if blob is None:
+        content.raise_if_imported_without(document)
         raise unreadable_problem(document)
     return await content.send_original(request, document, blob)
 

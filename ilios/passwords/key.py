@@ -39,8 +39,9 @@ def load_key(given: Path | None, data_dir: Path, itself: Secret | None = None) -
     except FileNotFoundError:
         if given is not None:
             raise SecretsDamaged(
-                f"there is no key for passwords in {path} (ILIOS_SEAL_KEY_FILE); make one with: "
-                f"(umask 077; head -c {KEY_BYTES} /dev/urandom | base64 > {path})"
+                f"there is no key for passwords in {path} (ILIOS_SEAL_KEY_FILE); copy that of the "
+                "other hosts (passwords.key in the core's data directory), or make the first one "
+                f"with: (umask 077; head -c {KEY_BYTES} /dev/urandom | base64 > {path})"
             ) from None
     key = secrets.token_bytes(KEY_BYTES)
     write_private_file(path, base64.b64encode(key).decode() + "\n")

@@ -10,6 +10,7 @@ from bus import codec, streams
 from bus.connection import Connection
 from bus.consumers import LANES, Consumer
 from schemas.documents import AnyDocumentEvent, DocumentEvent
+from schemas.imports import DocumentImported
 from tests.waiting import wait_until
 
 
@@ -44,7 +45,11 @@ class Streams:
         async for message in self._messages(streams.EVENTS):
             with suppress(codec.MalformedEvent):
                 events.append(codec.decode(message.subject or "", message.data or b""))
-        return [event for event in events if isinstance(event, kinds)]
+        return [
+            event
+            for event in events
+            if isinstance(event, kinds) and not isinstance(event, DocumentImported)
+        ]
 
     async def dead_letters(self) -> list[RawStreamMsg]:
         """Return the dead letters."""

@@ -10,7 +10,7 @@ import pytest
 from actors import aggregator as module
 from actors.aggregator import Aggregator
 from actors.ports import OpenBatch
-from bus import dead_letters
+from bus import dead_letters, streams, tracing
 from bus.connection import Connection
 from bus.publisher import Publisher
 from ilios.database.connection import open_reader, open_writer
@@ -77,6 +77,28 @@ async def test_every_document_of_a_batch_is_submitted_with_the_options_of_the_ba
             submitted_at=events.SUBMITTED_AT,
         )
         for document in batch.documents
+    ]
+
+
+async def test_the_documents_of_a_batch_belong_to_its_trace_and_to_no_other(
+    pipeline: Pipeline,
+) -> None:
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    tracing.bind([parent])
+    await pipeline.publish(events.batch(1, 2))
+    tracing.bind([])
+    await pipeline.publish(events.batch(2, 1))
+    async with pipeline.aggregator_running():
+        await wait_until(pipeline.all_acked)
+    js = pipeline.connection.jetstream
+    last = (await js.stream_info(streams.EVENTS)).state.last_seq
+    messages = [await js.get_msg(streams.EVENTS, number) for number in range(1, last + 1)]
+    assert [(one.headers or {}).get("traceparent") for one in messages] == [
+        parent,  # the batches
+        None,
+        parent,  # their documents
+        parent,
+        None,
     ]
 
 

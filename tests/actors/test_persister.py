@@ -5,6 +5,7 @@ import sqlite3
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from actors import persister as module
 from actors.persister import Persister
@@ -14,7 +15,7 @@ from bus import dead_letters, streams
 from bus.connection import Connection
 from bus.errors import BusUnavailable
 from bus.publisher import Publisher
-from bus.reader import Reader
+from bus.reader import LogPosition, Reader
 from bus.subjects import StreamIdentity
 from ilios.nats.server import NatsServer
 from schemas.documents import AnyDocumentEvent, DocumentCompleted
@@ -316,6 +317,25 @@ async def test_the_cursor_moves_past_events_without_changes(
         await wait_until(is_passed)  # the fourth is its own announcement
         await publish_events(connection, *full_history(2))
         await wait_until(lambda: db.has_state("completed", 2))
+
+
+async def test_an_event_that_comes_while_the_end_is_looked_for_is_no_reason_to_read_again(
+    connection: Connection, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_TIMEOUT", 0.05)
+    original, comes = Reader.end_position, [full_history(1)]
+
+    async def end_position(reader: Reader) -> LogPosition | None:
+        if comes:
+            await publish_events(connection, *comes.pop())
+            await asyncio.sleep(0.2)  # until it is delivered
+        return await original(reader)
+
+    monkeypatch.setattr(Reader, "end_position", end_position)
+    with capture_logs() as logs:
+        async with running_in_background(persister(connection, db).run):
+            await wait_until(lambda: db.has_state("completed"))
+    assert "reading again from the cursor" not in [one["event"] for one in logs]
 
 
 class RecordedLosses(NoLosses):

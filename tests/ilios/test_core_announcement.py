@@ -11,6 +11,7 @@ from bus.epoch_records import Holder
 from bus.epochs import OwnEpoch
 from bus.errors import BusUnavailable, Superseded
 from ilios import cluster_facts
+from ilios.blobs.shared_directory import ensure_marked, write_mark
 from ilios.core_announcement import Announcement, announce
 from ilios.passwords.seal import Seal
 from ilios.secret import Secret
@@ -43,9 +44,11 @@ async def test_facts_that_a_replaced_core_has_published_late_are_replaced(
 ) -> None:
     first = await core(connection, "first", tmp_path)
     second = await core(connection, "second", tmp_path)
-    await cluster.publish_facts(connection, first.facts)  # which was stopped just before
+    write_mark(tmp_path, first.mark)  # it was stopped just before
+    await cluster.publish_facts(connection, first.facts)
 
     await second.look()
+    ensure_marked(tmp_path, second.mark)
 
     assert await process_on_the_bus(connection) == "second"
 

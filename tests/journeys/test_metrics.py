@@ -1,6 +1,7 @@
 """Metrics of the running service: whoever has the key reads them, from all its processes."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +13,7 @@ from tests.free_ports import free_port
 from tests.journeys.running import running_service
 from tests.journeys.service_client import ServiceClient, wait_until_completed
 from tests.journeys.worker_hosts import core_and_workers
+from tests.test_monitoring import documented
 from tests.waiting import wait_until
 
 KEY = {"ILIOS_METRICS_KEY": "metrics-key"}
@@ -71,6 +73,8 @@ async def test_a_scrape_has_documents_queue_log_engines_and_requests(
     assert found["ilios_http_requests_total", *submit] == DOCUMENTS
     processes = {name[1] for name in found if name[0] == "ilios_process_cpu_seconds_total"}
     assert processes == ({"core", "edge"} if edges == "1" else {"core"})
+    undocumented = {re.sub(r"_(bucket|sum|count)$", "", name[0]) for name in found} - documented()
+    assert not undocumented
     assert not any(name[0] == "ilios_metrics_missing" and value for name, value in found.items())
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from actors.ports import BlobNotFound
 from ilios.blobs.s3 import S3Config
 from ilios.blobs.s3.bucket import Bucket
 from ilios.blobs.s3.object_reader import ObjectReader
@@ -20,6 +21,8 @@ class FormerBucket:
 
         :raises BlobNotFound: on the first step, there is none.
         """
+        if not key:
+            raise BlobNotFound(key)
         async for chunk in ObjectReader(self._bucket, key).chunks():
             yield chunk
 

@@ -29,6 +29,7 @@ from ilios.engines.pdf.document import Damaged, open_pdf
 from ilios.engines.pdf.draft import Draft
 from ilios.engines.pdf.finishing import finish, preview
 from ilios.engines.pdf.forms import is_xfa_placeholder
+from ilios.engines.pdf.layered_forms import has_layered_forms
 from ilios.engines.pdf.parser import SMALL_FILE, ParsedBatch, parse_batches
 from ilios.engines.pdf.reading import DocumentReader
 from ilios.engines.pdf.repair import repaired_copy
@@ -79,6 +80,7 @@ def _convert(
         def beat() -> None:
             progress(done, total)
 
+        layered_forms = has_layered_forms(path)
         _show_first(path, document, portion.of(selected), appearances, progress)
         beat()  # or a slow first page would have half of its time
         scans = PageReader(beat, reading.languages, len(selected), reading.spent.pictures)
@@ -88,6 +90,7 @@ def _convert(
             scans,
             reading.recognition or "auto",
             image_bytes=reading.spent.image_bytes,
+            layered_forms=layered_forms,
         )
         whole = len(document) <= BATCH_PAGES
         beside = _beside(path, document, selected, reader, beat) if whole else []
@@ -138,7 +141,9 @@ def _show_first(
         return
     index = portion[0]
     scans = PageReader(lambda: None)
-    reader = DocumentReader(document, appearances, scans, "never")
+    reader = DocumentReader(
+        document, appearances, scans, "never", layered_forms=has_layered_forms(path)
+    )
     for batch in parse_batches(path, document, [index], Portion(), 1):
         draft = _draft(document, batch, index, reader)
         if draft.items is not None and draft.items.items:

@@ -48,8 +48,8 @@ class Fill(Struct, frozen=True):
 class Text(Struct, frozen=True):
     """A drawn text: its number among the objects, and its place among those of its parents.
 
-    ``layer`` is the name of the optional content that it belongs to, None of other text. One that
-    ``is_faint`` has about the colour of paper, or no opacity.
+    ``layer`` names the optional content that it belongs to or may belong to, None of other text.
+    One that ``is_faint`` has about the colour of paper, or no opacity.
     """
 
     handle: Any
@@ -92,8 +92,9 @@ class PageObjects(Struct, frozen=True):
 
 
 class _Walk:
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Sheet, *, layered_forms: bool) -> None:
         self.sheet = sheet
+        self.layered_forms = layered_forms
         width, height = sheet.size
         self.shown = Rect(0.0, 0.0, width, height)
         self.left = MAX_OBJECTS
@@ -131,6 +132,8 @@ class _Walk:
                 self.further_images += 1
         elif kind == pdfium.FPDF_PAGEOBJ_FORM and len(place) < FORM_DEPTH:
             within = layer or _layer(handle)
+            if within is None and self.layered_forms:
+                within = f"form {place}"
             for index in range(min(pdfium.FPDFFormObj_CountObjects(handle), self.left)):
                 self.visit(pdfium.FPDFFormObj_GetObject(handle, index), (*place, index), within)
 
@@ -156,9 +159,15 @@ class _Walk:
                 self.covered = self.texts
 
 
-def page_objects(page: pypdfium2.PdfPage, sheet: Sheet) -> PageObjects:
-    """Return what a page is made of; of a damaged one what can be read."""
-    walk = _Walk(sheet)
+def page_objects(
+    page: pypdfium2.PdfPage, sheet: Sheet, *, layered_forms: bool = False
+) -> PageObjects:
+    """Return what a page is made of; of a damaged one what can be read.
+
+    :param layered_forms: forms of the document may be optional content themselves, which PDFium
+        does not tell: each counts as a layer of its own.
+    """
+    walk = _Walk(sheet, layered_forms=layered_forms)
     for index in range(min(pdfium.FPDFPage_CountObjects(page.raw), MAX_OBJECTS)):
         walk.visit(pdfium.FPDFPage_GetObject(page.raw, index), (index,))
     return PageObjects(

@@ -64,8 +64,10 @@ class DocumentReader:
         mode: RecognitionMode,
         *,
         image_bytes: int = 0,
+        layered_forms: bool = False,
     ) -> None:
         """Read nothing yet; ``image_bytes`` are those of images that are handed out already."""
+        self._layered_forms = layered_forms
         self._pages = SeenPages(document)
         self._appearances = appearances
         self._reader = reader
@@ -82,7 +84,7 @@ class DocumentReader:
             if page is None:
                 return Draft(index, warnings=[page_warning("page_unreadable")])
             sheet = Sheet.of(page)
-            objects = page_objects(page, sheet)
+            objects = page_objects(page, sheet, layered_forms=self._layered_forms)
             unseen, left_out = self._pages.look(page, sheet, objects, index)
             fonts = fonts_without_glyphs(objects.drawn)
             textpage = page.get_textpage()
@@ -105,7 +107,7 @@ class DocumentReader:
             if page is None:
                 return draft
             sheet = Sheet.of(page)
-            objects = page_objects(page, sheet)
+            objects = page_objects(page, sheet, layered_forms=self._layered_forms)
             unseen, _ = self._pages.look(page, sheet, objects, index)
             textpage = page.get_textpage()
             try:

@@ -2,7 +2,8 @@
 
 The functions of LibreOfficeKit open a document as for editing: they need the parts of LibreOffice
 with a user interface, run its macros if its settings allow that, and update its links. A macro of
-ours in the profile opens it without a window and forbids both.
+ours in the profile opens it without a window and forbids both. Linked pictures are loaded all the
+same: only the sandbox, without which nothing is converted, stops that.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 URL = b"macro:///Standard.Module1.Convert"
 
-_NO_MACROS, _NO_UPDATE = 0, 0
+MACROS, UPDATE = 0, 0
 """Constants of com.sun.star.document: MacroExecMode.NEVER_EXECUTE, UpdateDocMode.NO_UPDATE."""
 
 _LIBRARY = """<?xml version="1.0" encoding="UTF-8"?>
@@ -63,8 +64,8 @@ def write(profile: Path, source: Path, target: Path, filters: Filters) -> None:
     folder = profile / "user" / "basic" / "Standard"
     folder.mkdir(parents=True, exist_ok=True)
     text = _TEXT.format(
-        macros=_NO_MACROS,
-        update=_NO_UPDATE,
+        macros=MACROS,
+        update=UPDATE,
         read=filters.read,
         write=filters.write,
         # Percent-encoded: nothing in them ends a text of the macro.

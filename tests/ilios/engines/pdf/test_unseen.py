@@ -102,6 +102,43 @@ def test_the_layers_that_are_off_are_left_out_of_texts_at_one_place(
     assert [warning.code for warning in page.warnings] == [CODE]
 
 
+def layered_forms(off: str, *texts: str) -> bytes:
+    """Return a page with a form for each text, that is a layer by its own dictionary."""
+    builder = Builder()
+    groups = [builder.add(f"<< /Type /OCG /Name (L{at}) >>") for at in range(len(texts))]
+    forms = [
+        builder.stream(
+            line(text, 72, 600).encode(),
+            f"/Type /XObject /Subtype /Form /BBox [0 0 612 792] /OC {group} 0 R "
+            f"/Resources << /Font << /F1 {builder.font} 0 R >> >>",
+        )
+        for text, group in zip(texts, groups, strict=True)
+    ]
+    hidden = " ".join(f"{groups[int(at)]} 0 R" for at in off)
+    listed = " ".join(f"{group} 0 R" for group in groups)
+    builder.catalog = f"/OCProperties << /OCGs [{listed}] /D << /OFF [{hidden}] >> >>"
+    drawn = " ".join(f"/I{at} Do" for at in range(len(forms)))
+    builder.page(line(SEEN, 72, 700) + drawn, images=forms)
+    return builder.build()
+
+
+@pytest.mark.parametrize(
+    ("off", "texts", "expected"),
+    [
+        ("0", (SECRET,), [SEEN]),
+        ("", (SECRET,), [SEEN, SECRET]),
+        ("0", (SECRET, GERMAN), [SEEN, GERMAN]),
+        ("1", (SECRET, GERMAN), [SEEN, SECRET]),
+    ],
+)
+def test_a_form_that_is_a_layer_is_left_out_where_it_is_off(
+    convert_pdf: ConvertPdf, off: str, texts: tuple[str, ...], expected: list[str]
+) -> None:
+    (page,) = convert_pdf(layered_forms(off, *texts))
+    assert page.markdown.split("\n\n") == expected
+    assert [warning.code for warning in page.warnings] == ([CODE] if off else [])
+
+
 def test_layers_that_are_on_are_there(convert_pdf: ConvertPdf) -> None:
     (page,) = convert_pdf(layered("", SECRET))
     assert SECRET in page.markdown

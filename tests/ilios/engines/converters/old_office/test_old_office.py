@@ -2,8 +2,6 @@
 
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,42 +13,22 @@ from ilios.engines.converters.old_office import libreoffice, storage
 from ilios.engines.local.engine import LocalEngine
 from ilios.engines.local.limits import EngineLimits
 from ilios.engines.local.self_test import FOLDER
-from ilios.engines.sandbox import enter, landlock
+from ilios.engines.sandbox import landlock
 from tests import documents, spreadsheets
 from tests.compound_files import compound
 from tests.conversions import convert, messages
 from tests.ilios.engines.conftest import PlaceDocument
+from tests.libreoffice import PROGRAM, needs_a_sandbox, needs_libreoffice, saved
 from tests.mails import attach, mail
 from tests.waiting import wait_until
 
-PROGRAM = libreoffice.find("auto")
-needs_libreoffice = pytest.mark.skipif(PROGRAM is None, reason="LibreOffice is not installed")
-needs_a_sandbox = pytest.mark.skipif(bool(enter.missing_features()), reason="no whole sandbox")
 WORD = compound({"WordDocument": bytes(4096)})
-
-SAVE = """
-import sys
-from pathlib import Path
-from ilios.engines.converters.old_office import libreoffice, macro
-program, source, target, *filters = sys.argv[1:]
-done = libreoffice.save_as(Path(program), Path(source), Path(target), macro.Filters(*filters))
-sys.stdout.flush()
-import os; os._exit(0 if done else 1)
-"""
-
-
-def saved(folder: Path, data: bytes, read: str, write: str, name: str = "source") -> bytes:
-    """Return a document in an old format: LibreOffice saves one of today as such."""
-    (folder / name).write_bytes(data)
-    arguments = [str(PROGRAM), str(folder / name), str(folder / "old"), read, write]
-    subprocess.run([sys.executable, "-c", SAVE, *arguments], cwd=folder, check=True, timeout=60)
-    return (folder / "old").read_bytes()
 
 
 async def converted(
     place: PlaceDocument, data: bytes, content_type: str, limits: EngineLimits | None = None
 ) -> Conversion:
-    async with LocalEngine(limits or EngineLimits(processes=1)) as engine:
+    async with LocalEngine(limits or EngineLimits(processes=1, libreoffice=str(PROGRAM))) as engine:
         return await engine.convert(place(data, content_type))
 
 
@@ -194,7 +172,8 @@ async def test_a_document_is_given_up_with_its_process_when_its_time_is_over(
     data = saved(
         tmp_path, documents.docx(documents.paragraph("x")), "MS Word 2007 XML", "MS Word 97"
     )
-    async with LocalEngine(EngineLimits(processes=1, wall_seconds=0.05)) as engine:
+    limits = EngineLimits(processes=1, wall_seconds=0.05, libreoffice=str(PROGRAM))
+    async with LocalEngine(limits) as engine:
         with pytest.raises(Unconvertible) as caught:
             await engine.convert(place_document(data, DOC))
         assert caught.value.code == "timeout"
