@@ -34,6 +34,8 @@ Failpoint = Literal[
     "persister.committed",  # a group is committed, its completions are not published
     "publisher.sending",  # an event is about to be sent
     "publisher.sent",  # an event is on the log, its publisher has no reply
+    "rekeying.replaced",  # a database has another key, other files of it have not
+    "rekeying.written",  # a database is written under another key and does not have its name yet
     "retention.moved",  # an original is in the archive, that is not published
     "snapshots.written",  # a snapshot is written and does not have its name yet
     "swapping.aside",  # the old database is set aside, the new one is not in its place

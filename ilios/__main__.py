@@ -34,6 +34,7 @@ COMMANDS = {
     "bus": "write a context of the nats command for the bus, or a configuration of your own NATS",
     "dead": "list, show, requeue and drop dead letters",
     "losses": "list events the log has lost, and the documents they concern",
+    "database": "encrypt the database of a stopped service, or give it another key",
     "import-original": "take over the documents of the service that ilios replaces",
     "rebuild": "make the database again from a snapshot and the log",
     "chaos": "kill the service at random and verify that it keeps its promises",

@@ -9,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ilios import __version__
+from ilios.database.encryption import use_key
 from ilios.database.foreign import refuse_foreign
+from ilios.database.key_check import KeyRefused, refuse_wrong_key
 from ilios.secret import write_private_file
 from ilios.settings.settings import Settings
 
@@ -59,6 +61,18 @@ def ensure_service_data(settings: Settings) -> None:
             f"there is no directory {database.parent} for the database; set LOCAL_DB_PATH as the "
             "service has it"
         )
+
+
+def unlock_database(settings: Settings) -> None:
+    """Have this process open databases with the key of the settings; nothing is written.
+
+    :raises KeyRefused: it does not fit the database, or its file has none.
+    """
+    try:
+        use_key(settings.database_key)
+    except ValueError as error:
+        raise KeyRefused(f"DB_ENCRYPTION_KEY_FILE: {error}") from error
+    refuse_wrong_key(settings.database_path, settings.snapshots_dir.glob("ilios-*.db"))
 
 
 def refuse_foreign_database(settings: Settings) -> None:

@@ -87,7 +87,7 @@ async def service(
     bucket or room on a volume, is waited for.
 
     :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, EpochStands, ReaderInUse,
-        DatabaseDamaged, ForeignDatabase, NewerData, NewerDatabase, SecretsDamaged,
+        DatabaseDamaged, ForeignDatabase, KeyRefused, NewerData, NewerDatabase, SecretsDamaged,
         StorageMisconfigured, EngineCrashed, EdgeCannotStart, CannotListen: it cannot start; the
         message has the reason.
     """

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
 from actors.ports import Blobs, StorageMismatch
@@ -22,9 +23,12 @@ from ilios.data_directory import (
     VERSION_FILE,
     check_version,
     refuse_foreign_database,
+    unlock_database,
     write_version,
 )
 from ilios.database.connection import lock_file, open_inline_reader, open_reader, open_writer
+from ilios.database.encryption import has_key
+from ilios.database.key_check import FIRST_START
 from ilios.database.lists import SqliteListQueries
 from ilios.database.queries import (
     SqliteBatchQueries,
@@ -45,6 +49,8 @@ from ilios.nats.access import Bus, open_embedded_bus, open_external_bus
 from ilios.runtime.locks import exclusive_lock
 from ilios.settings.settings import Settings
 from ilios.startup import Startup
+
+log = structlog.get_logger("stores")
 
 
 class Stores(Struct, frozen=True):
@@ -78,13 +84,14 @@ async def open_stores(
 
     :raises DatabaseMissing: there was a database, and it is gone; no lock is held.
     :raises AlreadyInUse, BusDidNotStart, BusMisconfigured, DatabaseDamaged, EpochStands,
-        ForeignDatabase, NewerData, NewerDatabase, SecretsDamaged, StorageMisconfigured: one cannot
-        be opened; the message has the reason.
+        ForeignDatabase, KeyRefused, NewerData, NewerDatabase, SecretsDamaged,
+        StorageMisconfigured: one cannot be opened; the message has the reason.
     """
     async with AsyncExitStack() as stack:
         enter, retry = stack.enter_async_context, startup.retry_until_available
         data_dir, path = settings.data_dir, settings.database_path
         # Before anything is written: the file of another program is left as it is.
+        unlock_database(settings)
         refuse_foreign_database(settings)
         # Before the locks: they would be created in the directory a volume is to be mounted on.
         missing_database.check_snapshots(settings)
@@ -99,6 +106,8 @@ async def open_stores(
             lambda: refuse_second(settings, bus.persister, take_over=take_over)
         )
         await missing_database.check_blobs(settings, bus.persister)
+        if has_key() and missing_database.is_missing(path):
+            log.warning(FIRST_START, database=str(path))
         snapshot = partial(make_upgrade_snapshot, settings, monitoring.damage)
         write_connection = await retry(
             lambda: enter(open_writer(path, monitoring.damage, before_upgrade=snapshot))

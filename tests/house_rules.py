@@ -41,6 +41,7 @@ LIBRARIES = {
     "prometheus_client": ("ilios/metrics/",),
     "pypdfium2": ("ilios/engines/", "ilios/score/"),
     "rapidocr": ("ilios/engines/",),
+    "sqlcipher3": ("ilios/database/",),
     "sqlite3": ("ilios/",),
     "structlog": ("bus/", "actors/", "ilios/"),
     "uvloop": ("ilios/runtime/",),
@@ -90,6 +91,8 @@ LATE_IMPORTS = {
     ("bus/credentials.py", "nacl.signing.SigningKey"): "every command reads settings, and the "
     "library takes longer than they do",
     ("ilios/runtime/event_loop.py", "uvloop"): "there are no wheels of it for some platforms",
+    ("ilios/database/encryption.py", "ilios.database.sqlcipher"): "the library takes 7 MB, which a "
+    "service without a key must not pay for",
     ("ilios/engines/router.py", "ilios.engines.mistral.engine"): "the client of Mistral takes "
     "2 MB, which a service without a key must not pay for",
     ("ilios/engines/mistral/client.py", "ilios.engines.mistral.sdk.Sdk"): "the SDK takes a fifth "

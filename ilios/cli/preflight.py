@@ -24,8 +24,9 @@ from bus.target import Target
 from ilios.blobs.factory import blob_directory, probe_bucket
 from ilios.blobs.move_record import ensure_complete_store
 from ilios.blobs.s3 import S3Config
-from ilios.data_directory import NewerData, check_version, refuse_foreign_database
+from ilios.data_directory import NewerData, check_version, refuse_foreign_database, unlock_database
 from ilios.database.foreign import ForeignDatabase
+from ilios.database.key_check import KeyRefused
 from ilios.passwords.key import check_key, load_key
 from ilios.runtime.disk_space import MIN_FREE_FILES, Volume
 from ilios.secret import SecretsDamaged
@@ -99,6 +100,7 @@ def check_directories(settings: Settings) -> Iterator[Finding]:
     yield from _check_database(settings.database_path)
     yield from _check_move(settings)
     yield from _check_seal_key(settings)
+    yield from _check_database_key(settings)
 
 
 def _check_directory(variable: str, place: Path, reserve: int) -> Finding:
@@ -157,6 +159,18 @@ def _check_seal_key(settings: Settings) -> Iterator[Finding]:
         return
     if path is not None and settings.seal_key_file is not None:
         yield ok(f"ILIOS_SEAL_KEY_FILE: {path} holds a key")
+
+
+def _check_database_key(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for a key in a file; whether it fits the database is that of the stores."""
+    if settings.db_encryption_key_file is None:
+        return
+    try:
+        _ = settings.database_key
+    except ValueError as error:
+        yield problem(f"DB_ENCRYPTION_KEY_FILE: {error}")
+    else:
+        yield ok(f"DB_ENCRYPTION_KEY_FILE: {settings.db_encryption_key_file} holds a key")
 
 
 def check_ports(settings: Settings, *, running: bool) -> Iterator[Finding]:
@@ -240,10 +254,14 @@ def check_stores(settings: Settings) -> Iterator[Finding]:
     except OSError:
         pass  # the file cannot be read, which the check of the directories reports
     try:
+        unlock_database(settings)
         refuse_foreign_database(settings)
         missing_database.check_snapshots(settings)
     except (missing_database.DatabaseMissing, ForeignDatabase) as error:
         yield problem(f"LOCAL_DB_PATH: {error}")
+    except KeyRefused as error:
+        if not str(error).startswith("DB_ENCRYPTION_KEY_FILE"):  # which was reported
+            yield problem(f"DB_ENCRYPTION_KEY: {error}")
     except OSError:
         pass  # the file cannot be read, which the check of the directories reports
     if settings.external_bus is not None:

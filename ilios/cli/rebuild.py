@@ -9,8 +9,9 @@ from actors.writes import DatabaseUnavailable
 from bus.errors import BusUnavailable
 from bus.reader import ReaderInUse
 from ilios.cli import ExitCode, command, printing
-from ilios.data_directory import refuse_foreign_database
+from ilios.data_directory import refuse_foreign_database, unlock_database
 from ilios.database.foreign import ForeignDatabase
+from ilios.database.key_check import KeyRefused
 from ilios.database.migrations import NewerDatabase
 from ilios.database.recovery.comparison import TableDiff
 from ilios.database.recovery.rebuild import Gap, NoSuchSnapshot, RebuildReport, rebuild
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
 def _run(settings: Settings, options: argparse.Namespace) -> int:
     command.claim_data(settings)
     try:
+        unlock_database(settings)
         refuse_foreign_database(settings)
         report = asyncio.run(
             rebuild(
@@ -79,8 +81,8 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
                 snapshot=options.snapshot,
             )
         )
-    except ForeignDatabase as foreign:
-        printing.print_error(foreign)
+    except (ForeignDatabase, KeyRefused) as refused:
+        printing.print_error(refused)
         return ExitCode.USAGE
     except Gap as gap:
         printing.print_error(

@@ -25,6 +25,7 @@ from ilios.cli.until_signal import Stop, until_signal
 from ilios.data_directory import NewerData
 from ilios.database.connection import DatabaseDamaged
 from ilios.database.foreign import ForeignDatabase
+from ilios.database.key_check import KeyRefused
 from ilios.database.migrations import NewerDatabase
 from ilios.edge_process.process import EdgeCannotStart
 from ilios.listening import CannotListen
@@ -45,7 +46,7 @@ class CannotStore(Exception):
     """The directories or files of the data cannot be used."""
 
 
-_WRONG_SETTINGS = (BusMisconfigured, ForeignDatabase, StorageMisconfigured)
+_WRONG_SETTINGS = (BusMisconfigured, ForeignDatabase, KeyRefused, StorageMisconfigured)
 """The bus, database or bucket of the settings refuses the service."""
 _CANNOT_START = (
     AlreadyInUse,

@@ -5,13 +5,13 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
+from ilios.database.encryption import HEADER, has_key, open_sqlite
 from ilios.database.recovery import wal
 
 OWN_TABLE = "cursors"  # which every version of the schema has
 ORIGINAL_TABLES = {"documents", "usage"}  # of the service that ilios replaces
 MAX_NAMED = 5  # tables named in a message
 
-_HEADER = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _SCHEMA_BYTES = 1024 * 1024  # from the beginning of a file: its schema is there
 _USER_VERSION, _APPLICATION_ID = slice(60, 64), slice(68, 72)  # sqlite.org/fileformat2.html
@@ -35,8 +35,8 @@ def refuse_foreign(path: Path, remedy: str) -> None:
     if not path.is_file() or (path.stat().st_size == 0 and not wal.has_leftover(path)):
         return
     with path.open("rb") as file:
-        header = file.read(len(_HEADER))
-    if header and header != _HEADER:
+        header = file.read(len(HEADER))
+    if header and header != HEADER and not has_key():
         if _has_writer(path):
             return
         raise ForeignDatabase(f"{path} is no SQLite database; it was not changed. {remedy}")
@@ -84,6 +84,8 @@ def _is_damaged_own(path: Path) -> bool:
 
 def _is_marked(path: Path) -> bool:
     """Whether a database without tables has the numbers of a program: ours come with its tables."""
+    if has_key():  # which opened it: it is ours
+        return False
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     return any(header[_USER_VERSION]) or any(header[_APPLICATION_ID])
@@ -104,7 +106,7 @@ def _tables(path: Path) -> set[str]:
 
 
 def _read_tables(database: str) -> set[str]:
-    connection = sqlite3.connect(database, uri=database.startswith("file:"))
+    connection = open_sqlite(database)
     try:
         return {str(name) for (name,) in connection.execute(_TABLES)}
     finally:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from ilios.database.encryption import open_sqlite
 from ilios.database.sqlite import DamageMonitor, Database, Parameters, Row
 from ilios.runtime.inline_calls import InlineCalls
 
@@ -51,7 +52,7 @@ async def connect_inline(
 
     It does not wait for locks.
     """
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)
+    connection = open_sqlite(uri, timeout=0)
     try:
         for pragma in pragmas:
             connection.execute(pragma)

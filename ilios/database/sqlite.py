@@ -8,6 +8,8 @@ from typing import Any, NoReturn, TypeVar
 
 import aiosqlite
 
+from ilios.database.encryption import open_sqlite
+
 REPAIR_HINT = (
     "`ilios rebuild` makes a new one from the newest snapshot and the log (docs/operations.md, "
     "Damage)"
@@ -155,8 +157,7 @@ async def connect(path: str, damage: DamageMonitor) -> AsyncIterator[Database]:
     opened: list[sqlite3.Connection] = []
 
     def open_file() -> sqlite3.Connection:
-        uri = path.startswith("file:")
-        opened.append(sqlite3.connect(path, uri=uri, isolation_level=None))
+        opened.append(open_sqlite(path))
         return opened[0]
 
     # The client's own ``connect`` does not give its connection away.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ilios import logs
 from ilios.core_epoch import edge_epoch
+from ilios.database.encryption import use_key
 from ilios.database.sqlite import DamageMonitor
 from ilios.edge.server import ListeningSockets
 from ilios.edge_composition import (
@@ -82,6 +83,7 @@ async def _serving(
     """Serve while the context is open."""
     settings = transfer.decode(start.settings)
     logs.set_up(settings.log_level, settings.log_format)
+    use_key(settings.database_key)
     damage, supervisor = DamageMonitor(settings.database_path), Supervisor()
     core = CoreLink(channel, start.state, damage)
     receiving = asyncio.create_task(core.run())

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ilios.settings import bus
+from ilios.settings import bus, encryption
 from ilios.settings.bad_settings import BadSettings
 from ilios.settings.bucket import BUCKET
 from ilios.settings.client_variables import CLIENT_VARIABLES
@@ -16,7 +16,6 @@ from ilios.settings.settings import TABLE, Settings
 UNSUPPORTED = {
     "USE_EMBEDDED_REPLICA": "this version has no Turso replica",
     "TURSO_DATABASE_URL": "this version has no Turso replica",
-    "DB_ENCRYPTION_KEY": "this version does not encrypt its database",
 }
 """Variables that are refused while set (and not false): ignoring them would break a promise."""
 IGNORED = {
@@ -191,6 +190,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.s3_bucket is not None and settings.edge_processes:
         yield "ILIOS_EDGE_PROCESSES: with S3_BUCKET the edge runs inside the core; unset it"
     yield from bus.contradictions(settings)
+    yield from encryption.contradictions(settings)
     incomplete_key = (settings.s3_access_key is None) != (settings.s3_secret_key is None)
     if settings.s3_bucket is not None and incomplete_key:
         yield "AWS_SECRET_ACCESS_KEY: it belongs to AWS_ACCESS_KEY_ID; set both, or none of them"

@@ -24,6 +24,7 @@ from ilios.secret import Secret
 from ilios.settings import values
 from ilios.settings.bucket import BucketSettings
 from ilios.settings.bus import BusSettings, Port
+from ilios.settings.encryption import EncryptionSettings
 from ilios.settings.hosts import HostSettings
 from ilios.settings.metrics import MetricsSettings
 from ilios.settings.values import Env, settings_of
@@ -34,7 +35,7 @@ LOG_DAYS = 7  # where nothing else is set; what the log of every earlier version
 PREFETCH = 2  # documents that wait beside those being converted, so that no engine process idles
 
 
-class Settings(MetricsSettings, frozen=True, kw_only=True):
+class Settings(EncryptionSettings, frozen=True, kw_only=True):
     """What the service runs with; each field names its variable."""
 
     port: Annotated[Port, Env("PORT", "Port of the HTTP edge; 0 takes a free one")] = 1337
@@ -372,8 +373,14 @@ TABLE = tuple(
         settings_of(Settings),
         key=lambda one: sum(
             one.field in part.__struct_fields__
-            for part in (MetricsSettings, HostSettings, BusSettings, BucketSettings)
+            for part in (
+                EncryptionSettings,
+                MetricsSettings,
+                HostSettings,
+                BusSettings,
+                BucketSettings,
+            )
         ),
     )
 )
-"""Every setting, in the order of the fields, those of metrics, hosts, bus and bucket last."""
+"""Every setting, in the order of the fields; encryption, metrics, hosts, bus and bucket last."""

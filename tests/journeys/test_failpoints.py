@@ -25,6 +25,8 @@ TESTED_ELSEWHERE = {
     "moving.removed": "test_blob_moves.py",
     "objects.chunk": "test_bus_objects.py",
     "objects.unlisted": "../bus/test_objects.py",
+    "rekeying.replaced": "test_encryption.py",
+    "rekeying.written": "test_encryption.py",
     "retention.moved": "test_maintenance.py",
     "snapshots.written": "test_maintenance.py",
     "swapping.aside": "test_rebuild.py",

@@ -3,13 +3,13 @@
 Blocks, and opens the file separately.
 """
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 
 from ilios.database.connection import read_only_uri
+from ilios.database.encryption import open_sqlite
 
 _DOCUMENTS = """
 SELECT
@@ -71,7 +71,7 @@ def read_audit(database: Path) -> Audit:
 
     :raises sqlite3.Error: it cannot be read.
     """
-    with closing(sqlite3.connect(read_only_uri(database), uri=True)) as connection:
+    with closing(open_sqlite(read_only_uri(database))) as connection:
         documents = [
             AuditedDocument(
                 name=name,

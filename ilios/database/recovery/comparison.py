@@ -12,6 +12,7 @@ from msgspec import Struct
 from actors.persister import NAME
 from ilios.database import migrations
 from ilios.database.connection import read_only_uri
+from ilios.database.encryption import open_sqlite
 from ilios.database.recovery.replay import LogIndex
 from ilios.database.sqlite import READ_ERRORS
 
@@ -106,11 +107,11 @@ def compare(new: Path, old: Path | None) -> Comparison:
 
     Prices of the old database that add up are copied to the new one, which has today's prices.
     """
-    with closing(sqlite3.connect(new, isolation_level=None)) as ours:
+    with closing(open_sqlite(new)) as ours:
         if old is None:
             diffs = tuple(_without_old(ours, table) for table in PRIMARY_KEYS)
             return Comparison(fault=None, cursor=None, tables=diffs)
-        with closing(sqlite3.connect(read_only_uri(old), uri=True)) as theirs:
+        with closing(open_sqlite(read_only_uri(old))) as theirs:
             fault = find_fault(theirs)
             cursor = read_cursor(theirs, NAME)
             copied = _copy_prices(ours, theirs)
@@ -158,7 +159,7 @@ def ensure_not_newer(old: Path, what: str) -> None:
 
     :raises NewerDatabase: it is newer.
     """
-    with closing(sqlite3.connect(read_only_uri(old), uri=True)) as theirs:
+    with closing(open_sqlite(read_only_uri(old))) as theirs:
         version, program = 0, None
         with suppress(*READ_ERRORS):
             ((version,),) = theirs.execute(migrations.VERSION).fetchall()

@@ -21,6 +21,7 @@ from actors.writes import Cursor
 from bus import failpoints
 from ilios.database import statements
 from ilios.database.connection import read_only_uri
+from ilios.database.encryption import attach, open_sqlite
 from ilios.database.sqlite import READ_ERRORS, DamageMonitor
 from schemas.states import ARCHIVABLE_STATES, UNFINISHED_STATES
 
@@ -43,7 +44,6 @@ _COUNT_BILLS = "SELECT count(*) FROM usage"
 _CURSORS = "SELECT stream, created, sequence FROM cursors ORDER BY sequence DESC"
 _RAN = "SELECT ran FROM running"
 _COLUMNS = "SELECT name FROM pragma_table_info(:table)"
-_ATTACH = "ATTACH :file AS other"
 _OTHER_COLUMNS = "SELECT name FROM pragma_table_info(:table, 'other')"
 
 # The progress of a document. Only a requeue, which is counted, reverts it.
@@ -234,7 +234,7 @@ def _copy(
     descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         damage.raise_if_damaged()
-        with closing(sqlite3.connect(read_only_uri(database), uri=True)) as source:
+        with closing(open_sqlite(read_only_uri(database))) as source:
             open_connections.append(source)
             try:
                 # Not the backup API: this reads all rows, and rebuilds the indexes.
@@ -278,7 +278,7 @@ def contains_all_of(
         with open_snapshot(one) as connection:
             open_connections.append(connection)
             try:
-                connection.execute(_ATTACH, {"file": immutable_uri(other)})
+                attach(connection, immutable_uri(other), "other")
                 return not any(
                     connection.execute(statement).fetchone()[0]
                     for statement in _comparison_queries(connection)
@@ -319,7 +319,7 @@ def _column_names(connection: sqlite3.Connection, question: str, table: str) -> 
 @contextmanager
 def open_snapshot(snapshot: Path) -> Iterator[sqlite3.Connection]:
     """Open a snapshot, which is never written to."""
-    with closing(sqlite3.connect(immutable_uri(snapshot), uri=True)) as connection:
+    with closing(open_sqlite(immutable_uri(snapshot))) as connection:
         yield connection
 
 

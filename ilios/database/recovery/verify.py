@@ -1,6 +1,5 @@
 """Verification of a rebuilt database: by its file, by a second rebuild, and by the log."""
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from msgspec import Struct
 from actors.persister import NAME
 from bus.reader import LogExtent
 from ilios.database.connection import read_only_uri
+from ilios.database.encryption import open_sqlite
 from ilios.database.recovery import snapshots
 from ilios.database.recovery.comparison import PRIMARY_KEYS, digest, find_fault, read_cursor
 from ilios.database.recovery.replay import LogIndex, Ref
@@ -46,7 +46,7 @@ def find_faults(new: Path, control: Path, extent: LogExtent | None) -> list[str]
     Its file is checked, its cursor is compared with the log, and its rows with those of
     ``control``, which was made of the same events in other transactions.
     """
-    with closing(sqlite3.connect(read_only_uri(new), uri=True)) as ours:
+    with closing(open_sqlite(read_only_uri(new))) as ours:
         faults = [fault] if (fault := find_fault(ours)) else []
         if ours.execute(_FOREIGN_KEYS).fetchone() is not None:
             faults.append("a row refers to one that does not exist")
@@ -55,7 +55,7 @@ def find_faults(new: Path, control: Path, extent: LogExtent | None) -> list[str]
             faults.append("its cursor is on another log")
         elif extent and cursor and cursor[1] < extent.last:
             faults.append(f"its cursor is at {cursor[1]}, the log ends at {extent.last}")
-        with closing(sqlite3.connect(read_only_uri(control), uri=True)) as theirs:
+        with closing(open_sqlite(read_only_uri(control))) as theirs:
             for table, key in PRIMARY_KEYS.items():
                 every = f"SELECT * FROM {table}"  # noqa: S608  # the names are constants
                 if digest(ours, every, key) != digest(theirs, every, key):
@@ -76,7 +76,7 @@ def check_against_log(new: Path, index: LogIndex, base: Path | None) -> list[Dis
         with snapshots.open_snapshot(base) as theirs:
             expected.update(theirs.execute(_DOCUMENT_REFS))
     missing = set(index.submitted)
-    with closing(sqlite3.connect(read_only_uri(new), uri=True)) as ours:
+    with closing(open_sqlite(read_only_uri(new))) as ours:
         for tenant, name, state, requeues, has_pages in ours.execute(_DOCUMENTS):
             ref = (tenant, name)
             missing.discard(ref)

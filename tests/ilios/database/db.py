@@ -17,6 +17,7 @@ from actors.writes import (
 )
 from ilios.database import sqlite
 from ilios.database.connection import open_inline_reader, open_reader, open_writer
+from ilios.database.encryption import has_key
 from ilios.database.queries import SqliteDocumentQueries
 from ilios.database.store import SqliteTransactionStore
 from schemas.documents import DocumentCompleted
@@ -80,7 +81,8 @@ def make_database(path: Path) -> None:
 
 @asynccontextmanager
 async def open_database(path: Path) -> AsyncIterator[Database]:
-    make_database(path)
+    if not has_key():
+        make_database(path)
     async with (
         open_writer(path) as connection,
         open_reader(path) as reading,
