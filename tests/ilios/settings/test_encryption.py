@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ilios.secret import Secret
-from ilios.settings.environ import BadSettings, from_environ
+from ilios.settings.bad_settings import BadSettings
+from ilios.settings.environ import from_environ
 
 KEY = "correct horse battery"
 
