@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from tests.s3.servers import S3Server
 from tests.stored_files import files_below
 
 NOWHERE = Path("/nonexistent")
+
+# A shell has its background jobs ignore it, and what a test starts and interrupts would do so too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A shared machine may pause in any example: the time one takes means nothing.
 settings.register_profile("shared", deadline=None)
