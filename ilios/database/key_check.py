@@ -14,8 +14,8 @@ from ilios.database.encryption import (
 
 VARIABLE = "DB_ENCRYPTION_KEY"
 FIRST_START = (
-    "the database is encrypted from now on, its copies and snapshots too: whoever loses "
-    f"{VARIABLE} loses all of it, and nobody can help; store the key apart from the data"
+    "the database is encrypted from now on, its copies and snapshots too: without "
+    f"{VARIABLE} nobody can ever read them; store the key apart from the data"
 )
 _FIRST = "SELECT count(*) FROM sqlite_master"  # reads the first page
 

@@ -115,7 +115,7 @@ async def test_a_lost_key_is_spoken_of_at_the_first_start_and_a_wrong_one_refuse
     service.log = log
     await service.start()
     assert await service.stop() == 0
-    assert "whoever loses DB_ENCRYPTION_KEY loses all of it" in log.read_text()
+    assert "without DB_ENCRYPTION_KEY nobody can ever read them" in log.read_text()
     for key, reason in ((OTHER, "is not the key that it was written with"), ("", "is not set")):
         refused = await run_ilios(data, "serve", PORT="0", DB_ENCRYPTION_KEY=key)
         assert refused.code == 2

@@ -1,4 +1,4 @@
-"""Metrics of the running service: whoever has the key reads them, from all its processes."""
+"""Metrics of the running service: they are read with its key, from all its processes."""
 
 import asyncio
 import re
