@@ -47,7 +47,9 @@ async def client_of(data_dir: Path, name: str = "publisher") -> AsyncIterator[Cl
     try:
         yield client
     finally:
-        await client.close()
+        # Of a connection that was lost meanwhile the client awaits what it has cancelled.
+        with suppress(asyncio.CancelledError):
+            await client.close()
 
 
 async def bucket_of(client: Client, tenant: str = "default") -> ObjectStore:

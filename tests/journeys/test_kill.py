@@ -224,7 +224,8 @@ async def test_every_promise_holds_after_kills_under_mixed_load(tmp_path: Path, 
     async with running_service(tmp_path, ILIOS_JANITOR_INTERVAL="1") as service:
         record = RunRecord()
         async with asyncio.timeout(100), open_client(service) as client:
-            workload = Workload(client, record, tmp_path, seed, lambda: DOCUMENTS)
+            operator_url = tmp_path / "nats" / "operator.url"
+            workload = Workload(client, record, operator_url, seed, lambda: DOCUMENTS)
             await asyncio.gather(
                 workload.run(CLIENTS, DOCUMENTS), kill_repeatedly(service, record, seed)
             )

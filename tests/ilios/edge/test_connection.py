@@ -205,7 +205,7 @@ async def test_an_end_in_the_middle_of_a_request_is_the_end(world: World, raw: b
         writer.write(raw)
         writer.write_eof()
         assert await reader.read() == b""
-    assert world.stored_files() == set()
+    await wait_until(lambda: world.stored_files() == set())
 
 
 async def test_a_client_that_has_sent_its_last_is_not_waited_with_for_ever(world: World) -> None:
