@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from ilios.edge.server import ListeningSockets
@@ -26,25 +26,16 @@ async def open_sockets(settings: Settings) -> AsyncIterator[ListeningSockets]:
     :raises CannotListen: the port is taken; the message has the remedy.
     """
     lock = settings.data_dir / "lock"
-    deadline = time.monotonic() + FREED_WITHIN
-    async with AsyncExitStack() as stack:
-        while True:
-            opening = ListeningSockets.open(settings.host, settings.port)
-            try:
-                sockets = await stack.enter_async_context(opening)
-                break
-            except OSError as error:
-                if lock.exists():
-                    # Where this service runs already, another port would not help.
-                    with exclusive_lock(lock, f"the data directory {settings.data_dir}"):
-                        pass
-                    if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
-                        await asyncio.sleep(POLL_INTERVAL)
-                        continue
-                raise CannotListen(
-                    f"port {settings.port} of {settings.host} cannot be used ({error.strerror}); "
-                    "set PORT or ILIOS_HOST"
-                ) from error
+
+    def may_be_freed() -> bool:
+        if not lock.exists():
+            return False
+        # Where this service runs already, another port would not help.
+        with exclusive_lock(lock, f"the data directory {settings.data_dir}"):
+            return True
+
+    opening = _open(settings.host, settings.port, "PORT or ILIOS_HOST", may_be_freed)
+    async with opening as sockets:
         yield sockets
 
 
@@ -55,19 +46,31 @@ async def open_metrics_sockets(settings: Settings) -> AsyncIterator[ListeningSoc
     :raises CannotListen: the port is taken; the message has the remedy.
     """
     assert settings.metrics_port is not None  # the caller has looked
+    opening = _open(
+        settings.host, settings.metrics_port, "ILIOS_METRICS_PORT", may_be_freed=lambda: True
+    )
+    async with opening as sockets:
+        yield sockets
+
+
+@asynccontextmanager
+async def _open(
+    host: str, port: int, variables: str, may_be_freed: Callable[[], bool]
+) -> AsyncIterator[ListeningSockets]:
+    """Open sockets, and try for a while where those of a killed process may be freed."""
     deadline = time.monotonic() + FREED_WITHIN
     async with AsyncExitStack() as stack:
         while True:
-            opening = ListeningSockets.open(settings.host, settings.metrics_port)
             try:
-                sockets = await stack.enter_async_context(opening)
+                sockets = await stack.enter_async_context(ListeningSockets.open(host, port))
                 break
             except OSError as error:
-                if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                # Asked whatever the error is: a running service is the better reason.
+                is_waited_for = may_be_freed() and error.errno == errno.EADDRINUSE
+                if is_waited_for and time.monotonic() < deadline:
                     await asyncio.sleep(POLL_INTERVAL)
                     continue
                 raise CannotListen(
-                    f"port {settings.metrics_port} of {settings.host} cannot be used "
-                    f"({error.strerror}); set ILIOS_METRICS_PORT"
+                    f"port {port} of {host} cannot be used ({error.strerror}); set {variables}"
                 ) from error
         yield sockets
