@@ -132,6 +132,9 @@ async def doors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Doors
 async def test_a_request_is_answered_alike_by_both_doors(doors: Doors, name: str) -> None:
     sent = TABLE[name]()
     by_http, by_bus = await doors.http(sent), await doors.bus(sent)
+    if sent.operation == "usage":  # documents of other requests may have been billed in between
+        while comparable(again := await doors.http(sent), sent) != comparable(by_http, sent):
+            by_http, by_bus = again, await doors.bus(sent)
     assert by_bus.status == by_http.status, (by_http.body, by_bus.body)
     assert comparable(by_bus, sent) == comparable(by_http, sent)
     assert comparable_headers(by_bus) == comparable_headers(by_http)
